@@ -1,0 +1,176 @@
+//! What a backend can do and what its host allows, as data.
+
+use std::collections::BTreeSet;
+use std::ops::{Add, AddAssign};
+
+use crate::record::{RrType, Ttl};
+
+/// What a request costs, as a vector: a batch fits when no component exceeds its limit.
+///
+/// Each host counts something else, so one number would not do: Route 53 limits values and octets, etcd limits
+/// operations and compares, Cloud DNS limits additions. Components that a host does not limit stay 0 in costs and
+/// [`u64::MAX`] in limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Requests sent.
+    pub calls: u64,
+    /// Record sets touched, as the host counts them.
+    pub sets: u64,
+    /// Single records, as the host counts them.
+    pub values: u64,
+    /// Octets of record data or of the request, as the host counts them.
+    pub octets: u64,
+    /// Store operations (puts and deletes).
+    pub operations: u64,
+    /// Preconditions.
+    pub compares: u64,
+}
+
+impl Cost {
+    /// No limit in any component.
+    pub const UNLIMITED: Self = Self {
+        calls: u64::MAX,
+        sets: u64::MAX,
+        values: u64::MAX,
+        octets: u64::MAX,
+        operations: u64::MAX,
+        compares: u64::MAX,
+    };
+
+    /// True when every component is at most that of `limit`.
+    pub fn fits(&self, limit: &Self) -> bool {
+        self.calls <= limit.calls
+            && self.sets <= limit.sets
+            && self.values <= limit.values
+            && self.octets <= limit.octets
+            && self.operations <= limit.operations
+            && self.compares <= limit.compares
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            sets: self.sets.saturating_add(other.sets),
+            values: self.values.saturating_add(other.values),
+            octets: self.octets.saturating_add(other.octets),
+            operations: self.operations.saturating_add(other.operations),
+            compares: self.compares.saturating_add(other.compares),
+        }
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// What happens as a whole or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Atomicity {
+    /// One record set.
+    Set,
+    /// All changes of one call to `apply`.
+    Batch,
+}
+
+/// How exactly the host tells what became of a batch that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    /// One verdict for the batch; the culprit is found by bisection.
+    Batch,
+    /// A verdict for each set.
+    Set,
+}
+
+/// Kinds of call that a host budgets apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Reading a page or a zone list.
+    List,
+    /// Reading single names.
+    Get,
+    /// Creating sets.
+    Create,
+    /// Replacing sets.
+    Update,
+    /// Deleting sets.
+    Delete,
+}
+
+/// How many calls of one kind a host grants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// The kind of call.
+    pub operation: Operation,
+    /// Sustained calls per second.
+    pub per_second: f64,
+    /// Calls at once after a pause.
+    pub burst: u32,
+}
+
+/// Sizes that a host allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most that one call to [`crate::DnsProvider::apply`] may cost.
+    pub batch: Cost,
+    /// What a call costs before its first change, such as the compare on a fence.
+    pub overhead: Cost,
+    /// Records in one set; `None` for no limit.
+    pub records_per_set: Option<usize>,
+    /// Sets in one zone; `None` for no limit.
+    pub sets_per_zone: Option<u64>,
+    /// The smallest TTL that is stored as given.
+    pub min_ttl: Ttl,
+    /// The largest TTL that is stored as given.
+    pub max_ttl: Ttl,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch: Cost::UNLIMITED,
+            overhead: Cost::default(),
+            records_per_set: None,
+            sets_per_zone: None,
+            min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),
+            max_ttl: Ttl::MAX,
+        }
+    }
+}
+
+/// What a backend can do. A gap is declared here, and a call that needs the missing ability is refused with
+/// [`crate::ErrorKind::Unsupported`] before anything is sent.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent abilities")]
+pub struct Capabilities {
+    /// Types that can be written.
+    pub record_types: BTreeSet<RrType>,
+    /// What is all or nothing.
+    pub atomicity: Atomicity,
+    /// A stale pre-image is noticed by the host itself. Without it a write is read-then-write, which two writers
+    /// at once can break: no high availability.
+    pub conditional_writes: bool,
+    /// [`crate::DnsProvider::read_page`] lists the zone.
+    pub enumeration: bool,
+    /// Claims are stored with their sets. Without it callers keep them in TXT sets.
+    pub claims: bool,
+    /// The unit of storage is the single record: sets of several owners may share a name and type.
+    pub shared_sets: bool,
+    /// A query for a name also returns what lies below it, so a foreign set below forbids a CNAME.
+    pub answers_subtree: bool,
+    /// [`crate::DnsProvider::watch`] reports changes.
+    pub watch: bool,
+    /// Zones can be created and deleted.
+    pub manages_zones: bool,
+    /// How exactly failures are told.
+    pub granularity: Granularity,
+    /// Call budgets; empty where the host has none.
+    pub rates: Vec<Rate>,
+    /// Sizes.
+    pub limits: Limits,
+}

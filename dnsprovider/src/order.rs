@@ -1,0 +1,96 @@
+//! Which unit goes first.
+//!
+//! A CNAME that is written before its target leads nowhere for a moment, and so does one whose target is deleted first.
+//! Pure; called by [`crate::Chunked`] and by planners.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::change::{ChangeSet, Unit};
+use crate::name::Fqdn;
+
+/// Units in an order in which no CNAME leads nowhere, each with those it must follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ordered {
+    /// In the order to apply.
+    pub units: Vec<Unit>,
+    /// For each unit the places (all before its own) of those that it must follow. When one of them fails, this unit
+    /// must not be applied.
+    pub after: Vec<Vec<usize>>,
+}
+
+/// Orders the units of a change set: targets before the CNAMEs that point at them; in reverse for deletes.
+///
+/// Units that do not depend on each other keep their order. Units that depend on each other in a ring (a loop of CNAMEs)
+/// come last in their given order.
+pub fn order(changes: ChangeSet) -> Ordered {
+    let units = changes.units;
+    let puts = owners_where(&units, |change| change.after.is_some());
+    let clears = owners_where(&units, |change| change.before.is_some() && change.after.is_none());
+    let mut after: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); units.len()];
+    for (place, unit) in units.iter().enumerate() {
+        for change in &unit.changes {
+            if let Some(&target) = change.target_after().and_then(|target| puts.get(target)) {
+                if target != place {
+                    after[place].insert(target);
+                }
+            }
+            // A name that loses its sets and gets nothing back waits for the CNAMEs that leave it.
+            if let Some(target) = change.target_before() {
+                let leaves = change.target_after() != Some(target);
+                if let (true, Some(&cleared), false) = (leaves, clears.get(target), puts.contains_key(target)) {
+                    if cleared != place {
+                        after[cleared].insert(place);
+                    }
+                }
+            }
+        }
+    }
+    sort(units, &after)
+}
+
+fn owners_where(units: &[Unit], holds: impl Fn(&crate::Change) -> bool) -> BTreeMap<Fqdn, usize> {
+    let mut owners = BTreeMap::new();
+    for (place, unit) in units.iter().enumerate() {
+        for change in unit.changes.iter().filter(|change| holds(change)) {
+            owners.insert(change.key.owner.clone(), place);
+        }
+    }
+    owners
+}
+
+/// Kahn's algorithm; among the free units the one that came first goes first.
+fn sort(units: Vec<Unit>, after: &[BTreeSet<usize>]) -> Ordered {
+    let mut waits: Vec<usize> = after.iter().map(BTreeSet::len).collect();
+    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); units.len()];
+    for (place, earlier) in after.iter().enumerate() {
+        for first in earlier {
+            followers[*first].push(place);
+        }
+    }
+    let mut free: BTreeSet<usize> = (0..units.len()).filter(|place| waits[*place] == 0).collect();
+    let mut sequence = Vec::with_capacity(units.len());
+    while let Some(place) = free.pop_first() {
+        sequence.push(place);
+        for &follower in &followers[place] {
+            waits[follower] -= 1;
+            if waits[follower] == 0 {
+                free.insert(follower);
+            }
+        }
+    }
+    sequence.extend((0..units.len()).filter(|place| waits[*place] > 0));
+
+    let mut new_place = vec![0; units.len()];
+    for (new, old) in sequence.iter().enumerate() {
+        new_place[*old] = new;
+    }
+    let mut units: Vec<_> = units.into_iter().map(Some).collect();
+    Ordered {
+        after: sequence
+            .iter()
+            .enumerate()
+            .map(|(new, old)| after[*old].iter().map(|first| new_place[*first]).filter(|first| *first < new).collect())
+            .collect(),
+        units: sequence.iter().map(|old| units[*old].take().expect("every place occurs once")).collect(),
+    }
+}
