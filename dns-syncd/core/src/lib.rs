@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Pure decisions of `dns-syncd`.
+//!
+//! Cluster views and a zone go in, changes come out; nothing here waits, reads a clock or touches a network. The walk:
+//!
+//! ```text
+//! SourceEvent → Federation ──┐
+//!                            ├→ desired (per service) → plan (against the claimed sets) → guard → queue → ChangeSet
+//! Snapshot    → ZoneView  ───┘
+//! ```
+//!
+//! [`Reconciler`] holds these pieces and is what the daemon, `apply` and `plan` drive.
+
+pub mod event;
+mod naming;
+mod selector;
+mod settings;
+
+pub use event::*;
+pub use naming::{Level, Naming};
+pub use selector::{Selector, SelectorError};
+pub use settings::{Adopt, AllUnhealthy, ClusterSettings, GuardSettings, Settings};

@@ -1,0 +1,154 @@
+//! From a service and a place to a name, and back.
+//!
+//! `<service>.<namespace>.<federation>.svc[.<zone>.<region>|.<region>].<suffix>`, lower case. Source: federation v1's
+//! naming, DESIGN "Names and records". Pure.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dnsprovider::{Fqdn, NameError};
+
+use crate::event::ServiceId;
+use crate::settings::Settings;
+
+/// Where in the topology a name is valid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Everywhere.
+    Global,
+    /// One region.
+    Region(Arc<str>),
+    /// One topology zone of a region.
+    Zone {
+        /// The region.
+        region: Arc<str>,
+        /// The zone in it.
+        zone: Arc<str>,
+    },
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Global => f.write_str("global"),
+            Self::Region(region) => write!(f, "region {region}"),
+            Self::Zone { region, zone } => write!(f, "zone {zone} of {region}"),
+        }
+    }
+}
+
+/// Builds and reads the names of one federation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    federation: Arc<str>,
+    suffix: Fqdn,
+}
+
+impl Naming {
+    /// The naming of a federation below a suffix.
+    pub fn new(settings: &Settings) -> Self {
+        Self { federation: settings.federation.to_ascii_lowercase().into(), suffix: settings.suffix.clone() }
+    }
+
+    /// The name of a service at a level.
+    ///
+    /// # Errors
+    /// When the name would break a limit of DNS.
+    pub fn name(&self, service: &ServiceId, level: &Level) -> Result<Fqdn, NameError> {
+        let (name, namespace, federation) = (&service.name, &service.namespace, &self.federation);
+        let place = match level {
+            Level::Global => String::new(),
+            Level::Region(region) => format!(".{region}"),
+            Level::Zone { region, zone } => format!(".{zone}.{region}"),
+        };
+        self.suffix.prepend(&format!("{name}.{namespace}.{federation}.svc{place}"))
+    }
+
+    /// The service and level that a name stands for; `None` when it is no name of this federation.
+    pub fn parse(&self, owner: &Fqdn) -> Option<(ServiceId, Level)> {
+        let relative = owner.relative_to(&self.suffix)?;
+        if relative.contains('\\') {
+            return None;
+        }
+        let mut labels = relative.split('.');
+        let (name, namespace) = (labels.next()?, labels.next()?);
+        if labels.next()? != &*self.federation || labels.next()? != "svc" {
+            return None;
+        }
+        let level = match (labels.next(), labels.next(), labels.next()) {
+            (None, ..) => Level::Global,
+            (Some(region), None, _) => Level::Region(region.into()),
+            (Some(zone), Some(region), None) => Level::Zone { region: region.into(), zone: zone.into() },
+            _ => return None,
+        };
+        Some((ServiceId::new(namespace, name), level))
+    }
+}
+
+/// A region or zone label as it goes into names: lower case; `None` for an empty one.
+///
+/// # Errors
+/// When it is not a label of RFC 1123 §2.1 (letters, digits and inner hyphens, at most 63).
+pub(crate) fn place_label(text: &str) -> Result<Option<Arc<str>>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let lower = text.to_ascii_lowercase();
+    if is_label(&lower) {
+        return Ok(Some(lower.into()));
+    }
+    let why = if lower.contains('.') { "it holds a dot" } else { "it is not a DNS label of at most 63 octets" };
+    Err(format!("topology label `{text}` cannot stand in a name: {why}"))
+}
+
+/// Whether a text is a lower-case label of RFC 1123.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty()
+        && text.len() <= dnsprovider::MAX_LABEL_OCTETS
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    fn naming() -> Naming {
+        Naming::new(&Settings::new("ufp", Fqdn::parse("example.com").unwrap()))
+    }
+
+    #[test]
+    fn names_are_those_of_federation_v1() {
+        let nginx = ServiceId::new("test", "nginx");
+        let zone = Level::Zone { region: "fooregion".into(), zone: "foozone".into() };
+        for (level, text) in [
+            (Level::Global, "nginx.test.ufp.svc.example.com."),
+            (Level::Region("fooregion".into()), "nginx.test.ufp.svc.fooregion.example.com."),
+            (zone, "nginx.test.ufp.svc.foozone.fooregion.example.com."),
+        ] {
+            let name = naming().name(&nginx, &level).unwrap();
+            assert_eq!(name.as_str(), text);
+            assert_eq!(naming().parse(&name), Some((nginx.clone(), level)));
+        }
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for other in ["nginx.test.ufp.svc.a.b.c.example.com", "nginx.test.other.svc.example.com", "ufp.svc.example.com"]
+        {
+            assert_eq!(naming().parse(&Fqdn::parse(other).unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_place_label_is_folded_or_refused() {
+        assert_eq!(place_label("US-East1").unwrap().as_deref(), Some("us-east1"));
+        assert_eq!(place_label("").unwrap(), None);
+        assert!(place_label("us.east").unwrap_err().contains("dot"));
+        assert!(place_label("-x").is_err());
+        assert!(place_label(&"a".repeat(64)).is_err());
+    }
+}
