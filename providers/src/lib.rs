@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The DNS hosts that dns-syncd can write to, and the registry that opens them from a `[Global]` config file.
+//!
+//! Each backend is a module behind a cargo feature of its own name and an implementation of
+//! [`dnsprovider::DnsProvider`]. [`gcfg`] reads the config dialect of federation v1, which the daemon's own file
+//! uses too.
+
+pub mod gcfg;
+mod secret;
+
+pub use secret::SecretSource;
