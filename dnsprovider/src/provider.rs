@@ -92,6 +92,17 @@ impl Outcome {
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
     }
+
+    /// Grows with what is left to do: nothing, send, read and decide, mend, find out.
+    fn badness(&self) -> u8 {
+        match self {
+            Self::Done(_) => 0,
+            Self::NotTried => 1,
+            Self::Conflict => 2,
+            Self::Refused(_) => 3,
+            Self::Unknown(_) => 4,
+        }
+    }
 }
 
 /// What became of every change of a call: exactly one outcome for each key in it.
@@ -107,6 +118,15 @@ impl Applied {
     /// The same outcome for every change; `outcome` is called once for each key.
     pub fn all(changes: &ChangeSet, outcome: impl Fn(&RrKey) -> Outcome) -> Self {
         Self { outcomes: changes.changes().map(|change| (change.key.clone(), outcome(&change.key))).collect() }
+    }
+
+    /// Notes what became of a change; where its key has an outcome already, the worse stands.
+    pub fn add(&mut self, key: &RrKey, outcome: Outcome) {
+        match self.outcomes.get_mut(key) {
+            Some(noted) if noted.badness() >= outcome.badness() => {}
+            Some(noted) => *noted = outcome,
+            None => _ = self.outcomes.insert(key.clone(), outcome),
+        }
     }
 
     /// True when all changes are done.
