@@ -39,12 +39,21 @@ impl Cost {
 
     /// True when every component is at most that of `limit`.
     pub fn fits(&self, limit: &Self) -> bool {
-        self.calls <= limit.calls
-            && self.sets <= limit.sets
-            && self.values <= limit.values
-            && self.octets <= limit.octets
-            && self.operations <= limit.operations
-            && self.compares <= limit.compares
+        self.over(limit).is_none()
+    }
+
+    /// The first component that exceeds its limit, in words: `1001 values where 1000 are allowed`.
+    pub fn over(&self, limit: &Self) -> Option<String> {
+        let components = [
+            ("calls", self.calls, limit.calls),
+            ("sets", self.sets, limit.sets),
+            ("values", self.values, limit.values),
+            ("octets", self.octets, limit.octets),
+            ("operations", self.operations, limit.operations),
+            ("compares", self.compares, limit.compares),
+        ];
+        let (what, needed, allowed) = components.into_iter().find(|(_, needed, allowed)| needed > allowed)?;
+        Some(format!("{needed} {what} where {allowed} are allowed"))
     }
 }
 

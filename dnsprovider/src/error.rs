@@ -141,6 +141,11 @@ impl Error {
         self.0.provider
     }
 
+    /// What was being done, without the values and causes around it.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The zone, where there is one.
     pub fn zone(&self) -> Option<&Fqdn> {
         self.0.zone.as_ref()

@@ -32,7 +32,7 @@ pub use change::{Action, Change, ChangeSet, Unit};
 pub use claim::{Claim, ClaimedSet, Credits};
 // pub use diff::diff;
 pub use error::{BoxError, Error, ErrorKind, RetryHint};
-// pub use memory::MemoryProvider;
+pub use memory::MemoryProvider;
 pub use name::{Fqdn, MAX_LABEL_OCTETS, MAX_NAME_OCTETS, NameError};
 pub use order::order;
 pub use provider::{
