@@ -34,7 +34,7 @@ use crate::change::{ChangeSet, Unit};
 use crate::error::{Error, ErrorKind};
 use crate::name::Fqdn;
 use crate::provider::{Applied, ApplyContext, DnsProvider, Outcome, WatchStream, Zone, ZoneId};
-use crate::record::{RecordData, RrKey, RrType};
+use crate::record::{RecordData, RrKey, RrSet, RrType};
 use crate::snapshot::{Cursor, Entry, Page, Snapshot, Version};
 use crate::store::ZoneStore;
 
@@ -332,7 +332,7 @@ impl DnsProvider for MemoryProvider {
             calls: 0,
             sets: changes,
             values: written().map(|set| set.records().len() as u64).sum(),
-            octets: written().flat_map(|set| set.records()).map(octets).sum(),
+            octets: written().flat_map(RrSet::records).map(octets).sum(),
             operations: changes,
             compares: changes,
         }

@@ -20,8 +20,8 @@ pub struct Ordered {
 
 /// Orders the units of a change set: targets before the CNAMEs that point at them; in reverse for deletes.
 ///
-/// Units that do not depend on each other keep their order. Units that depend on each other in a ring (a loop of CNAMEs)
-/// come last in their given order.
+/// Among the units that may go next, the one that was given first does. Units that depend on each other in a ring (a
+/// loop of CNAMEs) go when no other can, one of them before what it would have to follow.
 pub fn order(changes: ChangeSet) -> Ordered {
     let units = changes.units;
     let puts = owners_where(&units, |change| change.after.is_some());
@@ -29,19 +29,19 @@ pub fn order(changes: ChangeSet) -> Ordered {
     let mut after: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); units.len()];
     for (place, unit) in units.iter().enumerate() {
         for change in &unit.changes {
-            if let Some(&target) = change.target_after().and_then(|target| puts.get(target)) {
-                if target != place {
-                    after[place].insert(target);
-                }
+            if let Some(&target) = change.target_after().and_then(|target| puts.get(target))
+                && target != place
+            {
+                after[place].insert(target);
             }
             // A name that loses its sets and gets nothing back waits for the CNAMEs that leave it.
-            if let Some(target) = change.target_before() {
-                let leaves = change.target_after() != Some(target);
-                if let (true, Some(&cleared), false) = (leaves, clears.get(target), puts.contains_key(target)) {
-                    if cleared != place {
-                        after[cleared].insert(place);
-                    }
-                }
+            if let Some(target) = change.target_before()
+                && change.target_after() != Some(target)
+                && !puts.contains_key(target)
+                && let Some(&cleared) = clears.get(target)
+                && cleared != place
+            {
+                after[cleared].insert(place);
             }
         }
     }
@@ -67,18 +67,19 @@ fn sort(units: Vec<Unit>, after: &[BTreeSet<usize>]) -> Ordered {
             followers[*first].push(place);
         }
     }
+    let mut open: BTreeSet<usize> = (0..units.len()).collect();
     let mut free: BTreeSet<usize> = (0..units.len()).filter(|place| waits[*place] == 0).collect();
     let mut sequence = Vec::with_capacity(units.len());
-    while let Some(place) = free.pop_first() {
+    while let Some(place) = free.pop_first().or_else(|| in_a_ring(&open, after)) {
+        open.remove(&place);
         sequence.push(place);
-        for &follower in &followers[place] {
+        for &follower in followers[place].iter().filter(|follower| open.contains(follower)) {
             waits[follower] -= 1;
             if waits[follower] == 0 {
                 free.insert(follower);
             }
         }
     }
-    sequence.extend((0..units.len()).filter(|place| waits[*place] > 0));
 
     let mut new_place = vec![0; units.len()];
     for (new, old) in sequence.iter().enumerate() {
@@ -86,6 +87,7 @@ fn sort(units: Vec<Unit>, after: &[BTreeSet<usize>]) -> Ordered {
     }
     let mut units: Vec<_> = units.into_iter().map(Some).collect();
     Ordered {
+        // A unit of a ring that goes first follows nobody.
         after: sequence
             .iter()
             .enumerate()
@@ -93,4 +95,14 @@ fn sort(units: Vec<Unit>, after: &[BTreeSet<usize>]) -> Ordered {
             .collect(),
         units: sequence.iter().map(|old| units[*old].take().expect("every place occurs once")).collect(),
     }
+}
+
+/// A unit that, in the end, waits for itself, when all the open ones wait for another.
+fn in_a_ring(open: &BTreeSet<usize>, after: &[BTreeSet<usize>]) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    let mut place = *open.first()?;
+    while seen.insert(place) {
+        place = after[place].iter().copied().find(|earlier| open.contains(earlier))?;
+    }
+    Some(place)
 }
