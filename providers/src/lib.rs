@@ -5,6 +5,8 @@
 //! uses too.
 
 pub mod gcfg;
+pub mod registry;
 mod secret;
 
+pub use registry::{OpenMode, Opened, ProviderConfig, Registry, Served};
 pub use secret::SecretSource;
