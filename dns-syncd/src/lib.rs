@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The daemon that keeps DNS names true over many Kubernetes clusters, as a library.
+
+pub mod source;

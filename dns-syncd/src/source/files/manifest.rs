@@ -1,0 +1,315 @@
+//! Kubernetes manifests as text, read into the few fields that matter here.
+//!
+//! Single objects, several documents and lists, in JSON or YAML, in one pass and without a tree in between.
+//! Fields of kinds that are not used are not looked at.
+//! In: text · Out: [`Object`]s in the order of the text · Pure: yes
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+/// An object of a kind that is used.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Object {
+    pub(crate) kind: Kind,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Spec,
+    pub(crate) status: Status,
+    pub(crate) endpoints: Vec<SliceEndpoint>,
+}
+
+/// The kinds that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Service,
+    Node,
+    EndpointSlice,
+    ServiceExport,
+    /// The member cluster object of federation v1.
+    Cluster,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Metadata {
+    pub(crate) name: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) deletion_timestamp: Option<String>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    pub(crate) annotations: Option<Annotations>,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct Annotations {
+    #[serde(rename = "dns-syncd.io/export")]
+    pub(crate) export: Option<String>,
+    #[serde(rename = "dns-syncd.io/ttl")]
+    pub(crate) ttl: Option<String>,
+    #[serde(rename = "federation.alpha.kubernetes.io/cluster-selector")]
+    pub(crate) selector: Option<String>,
+    #[serde(rename = "federation.kubernetes.io/service-ingresses")]
+    pub(crate) ingresses: Option<String>,
+}
+
+/// Of a `Service`.
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct Spec {
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<String>,
+    #[serde(rename = "externalIPs")]
+    pub(crate) external_ips: Option<Vec<String>>,
+}
+
+/// Of a `Service` or a `Cluster`.
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    pub(crate) load_balancer: Option<LoadBalancer>,
+    pub(crate) region: Option<String>,
+    pub(crate) zones: Option<Vec<String>>,
+    pub(crate) conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct LoadBalancer {
+    pub(crate) ingress: Option<Vec<Ingress>>,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct Ingress {
+    pub(crate) ip: Option<String>,
+    pub(crate) hostname: Option<String>,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) status: String,
+    pub(crate) last_transition_time: Option<String>,
+}
+
+/// Of an `EndpointSlice`.
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct SliceEndpoint {
+    pub(crate) addresses: Option<Vec<String>>,
+    pub(crate) conditions: Option<EndpointConditions>,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+pub(crate) struct EndpointConditions {
+    pub(crate) ready: Option<bool>,
+}
+
+/// Why a text is not a manifest, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// From 1; `None` for the text as a whole.
+    pub(crate) line: Option<u64>,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn whole(message: impl Into<String>) -> Self {
+        Self { line: None, message: message.into() }
+    }
+}
+
+/// Reads a text. `yaml` says what its name promises; JSON is read wherever it stands.
+///
+/// # Errors
+/// When it is empty or no UTF-8, does not parse, or has a top level without `kind`.
+pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Fault {
+        line: Some(1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64),
+        message: "it is not UTF-8".to_owned(),
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let raws = if text.trim_start().starts_with('{') {
+        // YAML is a superset of JSON; the JSON reader is many times faster.
+        json(text).or_else(|fault| if yaml { yaml_documents(text) } else { Err(fault) })?
+    } else if yaml || text.trim().is_empty() {
+        yaml_documents(text)?
+    } else {
+        json(text)?
+    };
+    if raws.is_empty() {
+        return Err(Fault::whole("it is empty"));
+    }
+    let mut objects = Vec::new();
+    for Top(raw) in raws {
+        flatten(raw, None, &mut objects)?;
+    }
+    Ok(objects)
+}
+
+fn json(text: &str) -> Result<Vec<Top>, Fault> {
+    let documents = serde_json::Deserializer::from_str(text).into_iter::<Top>();
+    documents.collect::<Result<_, _>>().map_err(|error| {
+        let whole = error.to_string();
+        let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+        Fault { line: Some(error.line() as u64), message: message.to_owned() }
+    })
+}
+
+fn yaml_documents(text: &str) -> Result<Vec<Top>, Fault> {
+    // The limits on depth, aliases and anchors stay, they guard stack and memory; those on sheer size go, since a
+    // dump of a large cluster is large.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_documents: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+        },
+        emit_comments: false,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+        let error = error.without_snippet();
+        let line = error.location().map(|location| location.line());
+        let whole = error.to_string();
+        Fault { line, message: whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned() }
+    })
+}
+
+/// Takes lists apart. `of` is the kind of the elements where the list names it (`ServiceList`).
+fn flatten(raw: Raw, of: Option<(&str, Option<&str>)>, objects: &mut Vec<Object>) -> Result<(), Fault> {
+    let kind = raw.kind.as_deref().or(of.map(|(kind, _)| kind));
+    let api = raw.api_version.as_deref().or(of.and_then(|(_, api)| api));
+    let Some(kind) = kind else { return Err(Fault::whole("an item of a list has no `kind`")) };
+    if let (Some(of), Some(items)) = (kind.strip_suffix("List"), raw.items) {
+        let of = (!of.is_empty()).then_some((of, api));
+        return items.into_iter().try_for_each(|item| flatten(item, of, objects));
+    }
+    let Some(kind) = Kind::read(api, kind) else { return Ok(()) };
+    let metadata = raw.metadata.unwrap_or_default();
+    if metadata.name.as_deref().unwrap_or_default().is_empty() {
+        return Err(Fault::whole(format!("a {kind:?} has no `metadata.name`")));
+    }
+    objects.push(Object {
+        kind,
+        metadata,
+        spec: raw.spec.unwrap_or_default(),
+        status: raw.status.unwrap_or_default(),
+        endpoints: raw.endpoints.unwrap_or_default(),
+    });
+    Ok(())
+}
+
+impl Kind {
+    /// Other groups have kinds of the same names, such as Knative's `Service`: those are not meant.
+    fn read(api_version: Option<&str>, kind: &str) -> Option<Self> {
+        let group = api_version.map(|api| api.split_once('/').map_or("", |(group, _)| group));
+        let (known, of) = match kind {
+            "Service" => (Self::Service, ""),
+            "Node" => (Self::Node, ""),
+            "EndpointSlice" => (Self::EndpointSlice, "discovery.k8s.io"),
+            "ServiceExport" => (Self::ServiceExport, "multicluster.x-k8s.io"),
+            "Cluster" => (Self::Cluster, "federation"),
+            _ => return None,
+        };
+        group.is_none_or(|group| group == of).then_some(known)
+    }
+}
+
+/// An object of any kind while it is read, with the fields of all kinds that are used.
+#[derive(Default)]
+struct Raw {
+    api_version: Option<String>,
+    kind: Option<String>,
+    metadata: Option<Metadata>,
+    spec: Option<Spec>,
+    status: Option<Status>,
+    endpoints: Option<Vec<SliceEndpoint>>,
+    items: Option<Vec<Raw>>,
+}
+
+/// An object at the top of a document, where `kind` must stand.
+struct Top(Raw);
+
+impl Raw {
+    /// Whether a field matters, as far as `kind` is known by now. `kubectl` and most people write it in front of
+    /// `spec` and `status`.
+    fn wants(&self, field: &Field) -> bool {
+        let Some(name) = self.kind.as_deref() else { return true };
+        if let Some(of) = name.strip_suffix("List") {
+            let used = of.is_empty() || Kind::read(self.api_version.as_deref(), of).is_some();
+            return used && matches!(field, Field::Items);
+        }
+        match (Kind::read(self.api_version.as_deref(), name), field) {
+            (Some(_), Field::Metadata)
+            | (Some(Kind::Service), Field::Spec | Field::Status)
+            | (Some(Kind::Cluster), Field::Status)
+            | (Some(Kind::EndpointSlice), Field::Endpoints) => true,
+            (_, Field::ApiVersion | Field::Kind) => true,
+            _ => false,
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Field {
+    ApiVersion,
+    Kind,
+    Metadata,
+    Spec,
+    Status,
+    Endpoints,
+    Items,
+    #[serde(other)]
+    Other,
+}
+
+struct RawVisitor {
+    top: bool,
+}
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Kubernetes object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut raw = Raw::default();
+        while let Some(field) = map.next_key::<Field>()? {
+            if !raw.wants(&field) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            match field {
+                Field::ApiVersion => raw.api_version = map.next_value()?,
+                Field::Kind => raw.kind = map.next_value()?,
+                Field::Metadata => raw.metadata = map.next_value()?,
+                Field::Spec => raw.spec = map.next_value()?,
+                Field::Status => raw.status = map.next_value()?,
+                Field::Endpoints => raw.endpoints = map.next_value()?,
+                Field::Items => raw.items = map.next_value()?,
+                Field::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if self.top && raw.kind.as_deref().unwrap_or_default().is_empty() {
+            return Err(A::Error::custom(
+                "the top level has no `kind`; expected objects as `kubectl get -o yaml` prints",
+            ));
+        }
+        Ok(raw)
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawVisitor { top: false })
+    }
+}
+
+impl<'de> Deserialize<'de> for Top {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawVisitor { top: true }).map(Self)
+    }
+}

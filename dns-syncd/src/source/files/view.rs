@@ -1,0 +1,142 @@
+//! What the source has told so far, and what a new reading adds to it.
+//!
+//! In: readings of members and dumps · Out: [`SourceEvent`]s · Pure: yes
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dns_sync_core::{ClusterAnswer, ClusterName, Problem, SourceEvent, Timestamp};
+
+use super::dump::{Dump, Lost};
+
+/// Clusters and problems that were told.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    clusters: BTreeMap<ClusterName, Standing>,
+    problems: BTreeMap<Arc<str>, Vec<Problem>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Known,
+    /// As it was told.
+    Unknown(Lost),
+}
+
+impl View {
+    /// A member was read, or could not be for a reason.
+    pub(crate) fn member(
+        &mut self,
+        name: &str,
+        path: &str,
+        reading: Result<ClusterAnswer, String>,
+    ) -> Vec<SourceEvent> {
+        let cluster = ClusterName::from(name);
+        let mut events = Vec::new();
+        let problems = match reading {
+            Ok(answer) => {
+                self.answer(&cluster, answer, &mut events);
+                Vec::new()
+            }
+            Err(reason) => {
+                let reason = Arc::<str>::from(reason);
+                let lost = Lost { since: None, reason: reason.clone() };
+                self.lose(&cluster, lost, &mut events);
+                vec![Problem { cluster: Some(cluster), service: None, reason }]
+            }
+        };
+        self.problems(path, problems, &mut events);
+        events
+    }
+
+    /// A member is there no more.
+    pub(crate) fn gone(&mut self, name: &str, path: &str) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        if let Some((cluster, _)) = self.clusters.remove_entry(name) {
+            events.push(SourceEvent::Disappeared { cluster });
+        }
+        self.problems(path, Vec::new(), &mut events);
+        events
+    }
+
+    /// The clusters that were told and that `stays` does not hold for.
+    pub(crate) fn absent(&self, stays: impl Fn(&str) -> bool) -> Vec<String> {
+        self.clusters.keys().filter(|name| !stays(name)).map(ToString::to_string).collect()
+    }
+
+    /// A dump was read at `now`.
+    pub(crate) fn dump(&mut self, path: &str, dump: Dump, now: Timestamp) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        self.clusters.retain(|cluster, _| {
+            let stays = dump.clusters.contains_key(cluster);
+            if !stays {
+                events.push(SourceEvent::Disappeared { cluster: cluster.clone() });
+            }
+            stays
+        });
+        for (cluster, member) in dump.clusters {
+            // A dump that is written anew every minute must not make a lost cluster freshly lost every minute.
+            let before = match self.clusters.get(&cluster) {
+                Some(Standing::Unknown(lost)) => lost.since,
+                _ => None,
+            };
+            self.answer(&cluster, member.answer, &mut events);
+            if let Some(lost) = member.lost {
+                let since = lost.since.or(before).unwrap_or(now);
+                self.lose(&cluster, Lost { since: Some(since), ..lost }, &mut events);
+            }
+        }
+        self.problems(path, dump.problems, &mut events);
+        events
+    }
+
+    /// The source itself failed: nothing that was told becomes untrue. Members become unknown where `unknown`.
+    pub(crate) fn failed(&mut self, path: &str, reason: &str, unknown: bool) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        if unknown {
+            for cluster in self.clusters.keys().cloned().collect::<Vec<_>>() {
+                self.lose(&cluster, Lost { since: None, reason: reason.into() }, &mut events);
+            }
+        }
+        self.problems(path, vec![Problem { cluster: None, service: None, reason: reason.into() }], &mut events);
+        events
+    }
+
+    /// The source itself is well.
+    pub(crate) fn recovered(&mut self, path: &str) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        self.problems(path, Vec::new(), &mut events);
+        events
+    }
+
+    fn answer(&mut self, cluster: &ClusterName, answer: ClusterAnswer, events: &mut Vec<SourceEvent>) {
+        if self.clusters.insert(cluster.clone(), Standing::Known).is_none() {
+            events.push(SourceEvent::Joined { cluster: cluster.clone() });
+        }
+        events.push(SourceEvent::Answer { cluster: cluster.clone(), answer });
+    }
+
+    /// Told once for each reason: how long a cluster is unknown already must not begin anew.
+    fn lose(&mut self, cluster: &ClusterName, lost: Lost, events: &mut Vec<SourceEvent>) {
+        match self.clusters.insert(cluster.clone(), Standing::Unknown(lost.clone())) {
+            Some(Standing::Unknown(told)) if told == lost => return,
+            Some(_) => {}
+            None => events.push(SourceEvent::Joined { cluster: cluster.clone() }),
+        }
+        events.push(SourceEvent::Unknown { cluster: cluster.clone(), since: lost.since, reason: lost.reason });
+    }
+
+    fn problems(&mut self, origin: &str, problems: Vec<Problem>, events: &mut Vec<SourceEvent>) {
+        let before = self.problems.get(origin).map(Vec::as_slice).unwrap_or_default();
+        if before == problems {
+            return;
+        }
+        let origin = Arc::<str>::from(origin);
+        if problems.is_empty() {
+            self.problems.remove(&origin);
+        } else {
+            self.problems.insert(origin.clone(), problems.clone());
+        }
+        events.push(SourceEvent::Problems { origin, problems });
+    }
+}

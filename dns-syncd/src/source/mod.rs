@@ -1,0 +1,56 @@
+//! Where clusters and their services come from.
+//!
+//! A source tells what each cluster says as [`SourceEvent`]s and judges nothing: merging clusters, trust and the
+//! meaning of silence belong to `dns-sync-core`. Embedders may bring a source of their own.
+
+pub mod files;
+
+use async_trait::async_trait;
+use dns_sync_core::SourceEvent;
+use tokio::sync::{mpsc, watch};
+
+pub use files::FileSource;
+
+/// Asks a source to stop: the value `true`, or a dropped sender.
+pub type Stop = watch::Receiver<bool>;
+
+/// The clusters of a federation, as told by files, API servers or an embedder.
+#[async_trait]
+pub trait EndpointSource: Send {
+    /// Reads everything once: one consistent batch, for commands that make one pass.
+    ///
+    /// A cluster that cannot be read is [`SourceEvent::Unknown`] in the batch, not an error.
+    ///
+    /// # Errors
+    /// When the source as a whole cannot be used, or has no cluster at all; nothing may be concluded then.
+    async fn read_once(&mut self) -> Result<Vec<SourceEvent>, SourceError>;
+
+    /// Sends a full batch first, then one batch for each consistent step, until `stop` or until nobody receives.
+    ///
+    /// # Errors
+    /// When the source cannot be used at the start. Later faults are told as [`SourceEvent::Problems`] and
+    /// [`SourceEvent::Unknown`], and the source goes on.
+    async fn run(self: Box<Self>, events: mpsc::Sender<Vec<SourceEvent>>, stop: Stop) -> Result<(), SourceError>;
+}
+
+/// Why a source cannot be used as a whole. Prints what was read and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reading the source `{origin}`: {reason}")]
+pub struct SourceError {
+    /// What was read, such as a path.
+    pub origin: String,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+/// `[Source] select`: which services of a cluster count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Select {
+    /// All but those with the annotation `dns-syncd.io/export: "false"`.
+    #[default]
+    All,
+    /// Those with the annotation `dns-syncd.io/export: "true"`.
+    Annotated,
+    /// Those with a `ServiceExport` of the Multi-Cluster Services API.
+    Exported,
+}
