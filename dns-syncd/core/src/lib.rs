@@ -10,12 +10,23 @@
 //!
 //! [`Reconciler`] holds these pieces and is what the daemon, `apply` and `plan` drive.
 
+pub mod desired;
 pub mod event;
+pub mod federation;
+pub mod guard;
+pub mod hosts;
 mod naming;
+pub mod offers;
+pub mod plan;
+mod reconciler;
+pub mod report;
 mod selector;
 mod settings;
+pub mod standing;
+pub mod zone;
 
 pub use event::*;
 pub use naming::{Level, Naming};
+pub use reconciler::{Batch, FollowUp, Reconciler};
 pub use selector::{Selector, SelectorError};
 pub use settings::{Adopt, AllUnhealthy, ClusterSettings, GuardSettings, Settings};

@@ -50,6 +50,8 @@ pub struct Settings {
     pub guard: GuardSettings,
     /// One pass and no more (`apply`, `plan`): clusters leave without a quorum, because the guard protects.
     pub one_shot: bool,
+    /// There is no zone to fall back on (`records`): a copy that cannot be judged contributes nothing.
+    pub sources_alone: bool,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ impl Settings {
             clusters: BTreeMap::new(),
             guard: GuardSettings::default(),
             one_shot: false,
+            sources_alone: false,
         }
     }
 

@@ -1,0 +1,341 @@
+//! The latest view of every cluster.
+//!
+//! What a cluster last said stays true until it says otherwise: losing sight of a cluster changes its standing, never
+//! its services. Judging what an unknown cluster's silence means is [`standing`](crate::standing)'s.
+//! In: [`SourceEvent`], the clusters that claims credit · Out: [`Dirty`] · Pure: yes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::event::{
+    ClusterAnswer, ClusterName, Endpoint, Place, Problem, ServiceCopy, ServiceId, SourceEvent, Timestamp,
+};
+
+/// Which services a change of view may concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dirty {
+    /// Only these.
+    Services(BTreeSet<ServiceId>),
+    /// All, because topology or the standing of a cluster changed.
+    All,
+}
+
+impl Dirty {
+    /// None.
+    pub fn nothing() -> Self {
+        Self::Services(BTreeSet::new())
+    }
+}
+
+/// How a cluster can be seen right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It is reachable and its lists are finished.
+    Known {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is not, or has not answered yet.
+    Unknown {
+        /// Since when.
+        since: Timestamp,
+        /// Why, for people.
+        reason: Arc<str>,
+    },
+}
+
+/// One member of the federation.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// How it can be seen.
+    pub sight: Sight,
+    /// It has answered since the start of the process.
+    pub answered: bool,
+    /// When it disappeared from its source, or was found only in claims.
+    pub disappeared: Option<Timestamp>,
+    /// Its (region, zone) pairs as last told; `None` when it never told.
+    pub places: Option<BTreeSet<Place>>,
+    /// Its labels.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// The services that count in it, as last told.
+    pub services: BTreeSet<ServiceId>,
+}
+
+impl Cluster {
+    fn unseen(since: Timestamp, reason: &str) -> Self {
+        Self {
+            sight: Sight::Unknown { since, reason: reason.into() },
+            answered: false,
+            disappeared: None,
+            places: None,
+            labels: BTreeMap::new(),
+            services: BTreeSet::new(),
+        }
+    }
+
+    /// True while it is reachable and its lists are finished.
+    pub fn is_known(&self) -> bool {
+        matches!(self.sight, Sight::Known { .. }) && self.disappeared.is_none()
+    }
+}
+
+/// How a cluster went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It disappeared from its source and stayed away.
+    Left,
+    /// A person took it out.
+    Unjoined,
+}
+
+/// A former member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departed {
+    /// When it went.
+    pub at: Timestamp,
+    /// How.
+    pub how: Departure,
+    /// The places that it was in, as last told.
+    pub places: BTreeSet<Place>,
+}
+
+/// All clusters and what they said.
+#[derive(Clone, Debug, Default)]
+pub struct Federation {
+    clusters: BTreeMap<ClusterName, Cluster>,
+    copies: BTreeMap<ServiceId, BTreeMap<ClusterName, ServiceCopy>>,
+    departed: BTreeMap<ClusterName, Departed>,
+    problems: BTreeMap<Arc<str>, Vec<Problem>>,
+    /// How many copies name each load balancer.
+    hosts: BTreeMap<Arc<str>, usize>,
+}
+
+impl Federation {
+    /// Takes one event in.
+    pub fn apply(&mut self, event: SourceEvent, now: Timestamp) -> Dirty {
+        match event {
+            SourceEvent::Joined { cluster } => self.join(cluster, now),
+            SourceEvent::Answer { cluster, answer } => self.answer(cluster, answer, now),
+            SourceEvent::Service { cluster, service, copy } => self.service(&cluster, service, copy),
+            SourceEvent::Places { cluster, places } => match self.clusters.get_mut(&cluster) {
+                Some(member) if member.places.as_ref() != Some(&places) => {
+                    member.places = Some(places);
+                    Dirty::All
+                }
+                _ => Dirty::nothing(),
+            },
+            SourceEvent::Unknown { cluster, since, reason } => {
+                self.departed.remove(&cluster);
+                let member = self.clusters.entry(cluster).or_insert_with(|| Cluster::unseen(now, &reason));
+                let already = match &member.sight {
+                    Sight::Unknown { since, .. } => Some(*since),
+                    Sight::Known { .. } => None,
+                };
+                let since = since.or(already).unwrap_or(now);
+                let changed = already != Some(since) || member.disappeared.is_some();
+                member.sight = Sight::Unknown { since, reason };
+                member.disappeared = None;
+                if changed { Dirty::All } else { Dirty::nothing() }
+            }
+            SourceEvent::Disappeared { cluster } => match self.clusters.get_mut(&cluster) {
+                Some(member) if member.disappeared.is_none() => {
+                    member.disappeared = Some(now);
+                    Dirty::All
+                }
+                _ => Dirty::nothing(),
+            },
+            SourceEvent::Unjoined { cluster } => self.depart(&cluster, now, Departure::Unjoined),
+            SourceEvent::Problems { origin, problems } => self.report(origin, problems),
+        }
+    }
+
+    /// Adds clusters that only claims know: they have disappeared, and what is credited to them stays for a while.
+    /// Clusters that are members or have departed are left as they are.
+    pub fn remember(&mut self, credited: impl IntoIterator<Item = ClusterName>, now: Timestamp) -> Dirty {
+        let mut dirty = Dirty::nothing();
+        for cluster in credited {
+            if self.departed.contains_key(&cluster) || self.clusters.contains_key(&cluster) {
+                continue;
+            }
+            let mut member = Cluster::unseen(now, "it is not in the source");
+            member.disappeared = Some(now);
+            self.clusters.insert(cluster, member);
+            dirty = Dirty::All;
+        }
+        dirty
+    }
+
+    /// Lets a cluster go: what it said is forgotten, what claims credit to it counts no more.
+    pub fn depart(&mut self, cluster: &ClusterName, now: Timestamp, how: Departure) -> Dirty {
+        let member = self.clusters.remove(cluster);
+        let places = member.as_ref().and_then(|member| member.places.clone()).unwrap_or_default();
+        self.departed.insert(cluster.clone(), Departed { at: now, how, places });
+        let Some(member) = member else { return Dirty::All };
+        for service in &member.services {
+            self.forget_copy(service, cluster);
+        }
+        Dirty::All
+    }
+
+    /// The members by name, those that disappeared but have not left yet included.
+    pub fn clusters(&self) -> &BTreeMap<ClusterName, Cluster> {
+        &self.clusters
+    }
+
+    /// How a former member went; `None` for members and strangers.
+    pub fn departure(&self, cluster: &str) -> Option<Departure> {
+        self.departed.get(cluster).map(|departed| departed.how)
+    }
+
+    /// Former members with the time and manner of their going.
+    pub fn departed(&self) -> &BTreeMap<ClusterName, Departed> {
+        &self.departed
+    }
+
+    /// A cluster that a person took out of a place (an empty zone stands for the region alone).
+    pub fn unjoined_from(&self, place: &Place) -> Option<&ClusterName> {
+        let was_there = |departed: &Departed| {
+            departed.places.iter().any(|was| {
+                was.region.eq_ignore_ascii_case(&place.region)
+                    && (place.zone.is_empty() || was.zone.eq_ignore_ascii_case(&place.zone))
+            })
+        };
+        let unjoined = self.departed.iter().filter(|(_, departed)| departed.how == Departure::Unjoined);
+        unjoined.filter(|(_, departed)| was_there(departed)).map(|(name, _)| name).next()
+    }
+
+    /// The copies of a service by cluster; `None` when it counts nowhere.
+    pub fn copies(&self, service: &ServiceId) -> Option<&BTreeMap<ClusterName, ServiceCopy>> {
+        self.copies.get(service)
+    }
+
+    /// Every service that counts somewhere.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceId> {
+        self.copies.keys()
+    }
+
+    /// What the sources could not use, in order of origin.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.values().flatten()
+    }
+
+    /// True when a source could not read this service at all, so that its records stay as they are.
+    pub fn is_unreadable(&self, service: &ServiceId) -> bool {
+        self.problems().any(|problem| problem.service.as_ref() == Some(service))
+    }
+
+    /// The load balancer names that copies have, sorted.
+    pub fn host_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.hosts.keys()
+    }
+
+    /// The services with a copy behind this load balancer.
+    pub fn services_behind(&self, host: &str) -> BTreeSet<ServiceId> {
+        let behind = |copies: &BTreeMap<ClusterName, ServiceCopy>| {
+            copies.values().flat_map(hosts_of).any(|name| **name == *host)
+        };
+        self.copies.iter().filter(|(_, copies)| behind(copies)).map(|(service, _)| service.clone()).collect()
+    }
+
+    fn join(&mut self, cluster: ClusterName, now: Timestamp) -> Dirty {
+        self.departed.remove(&cluster);
+        match self.clusters.get_mut(&cluster) {
+            Some(member) if member.disappeared.is_none() => Dirty::nothing(),
+            Some(member) => {
+                member.disappeared = None;
+                Dirty::All
+            }
+            None => {
+                self.clusters.insert(cluster, Cluster::unseen(now, "it has not answered yet"));
+                Dirty::All
+            }
+        }
+    }
+
+    fn answer(&mut self, cluster: ClusterName, answer: ClusterAnswer, now: Timestamp) -> Dirty {
+        self.departed.remove(&cluster);
+        let member = self.clusters.entry(cluster.clone()).or_insert_with(|| Cluster::unseen(now, "it is new"));
+        let whole = !member.is_known() || member.places != answer.places || member.labels != answer.labels;
+        if !member.is_known() {
+            member.sight = Sight::Known { since: now };
+        }
+        member.answered = true;
+        member.disappeared = None;
+        // An answer that says nothing about topology does not take back what was said before.
+        if answer.places.is_some() {
+            member.places = answer.places;
+        }
+        member.labels = answer.labels;
+        let before = std::mem::replace(&mut member.services, answer.services.keys().cloned().collect());
+
+        let mut changed: BTreeSet<ServiceId> =
+            before.into_iter().filter(|gone| !answer.services.contains_key(gone)).collect();
+        for gone in &changed {
+            self.forget_copy(gone, &cluster);
+        }
+        for (service, copy) in answer.services {
+            let copies = self.copies.entry(service.clone()).or_default();
+            if copies.get(&cluster) != Some(&copy) {
+                count_hosts(&mut self.hosts, Some(&copy), true);
+                let old = copies.insert(cluster.clone(), copy);
+                count_hosts(&mut self.hosts, old.as_ref(), false);
+                changed.insert(service);
+            }
+        }
+        if whole { Dirty::All } else { Dirty::Services(changed) }
+    }
+
+    fn service(&mut self, cluster: &ClusterName, service: ServiceId, copy: Option<ServiceCopy>) -> Dirty {
+        let Some(member) = self.clusters.get_mut(cluster) else { return Dirty::nothing() };
+        match copy {
+            Some(copy) => {
+                member.services.insert(service.clone());
+                let copies = self.copies.entry(service.clone()).or_default();
+                if copies.get(cluster) == Some(&copy) {
+                    return Dirty::nothing();
+                }
+                count_hosts(&mut self.hosts, Some(&copy), true);
+                let old = copies.insert(cluster.clone(), copy);
+                count_hosts(&mut self.hosts, old.as_ref(), false);
+            }
+            None => {
+                member.services.remove(&service);
+                self.forget_copy(&service, cluster);
+            }
+        }
+        Dirty::Services(BTreeSet::from([service]))
+    }
+
+    fn report(&mut self, origin: Arc<str>, problems: Vec<Problem>) -> Dirty {
+        let before = if problems.is_empty() {
+            self.problems.remove(&origin)
+        } else {
+            self.problems.insert(origin.clone(), problems)
+        };
+        let after = self.problems.get(&origin).into_iter().flatten();
+        Dirty::Services(before.iter().flatten().chain(after).filter_map(|problem| problem.service.clone()).collect())
+    }
+
+    fn forget_copy(&mut self, service: &ServiceId, cluster: &ClusterName) {
+        if let Some(copies) = self.copies.get_mut(service) {
+            let old = copies.remove(cluster);
+            count_hosts(&mut self.hosts, old.as_ref(), false);
+            if copies.is_empty() {
+                self.copies.remove(service);
+            }
+        }
+    }
+}
+
+fn hosts_of(copy: &ServiceCopy) -> impl Iterator<Item = &Arc<str>> {
+    copy.ingress.iter().chain(&copy.external_ips).filter_map(|endpoint| match endpoint {
+        Endpoint::Host(host) => Some(host),
+        _ => None,
+    })
+}
+
+fn count_hosts(counts: &mut BTreeMap<Arc<str>, usize>, copy: Option<&ServiceCopy>, add: bool) {
+    for host in copy.into_iter().flat_map(hosts_of) {
+        crate::zone::count(counts, host.clone(), add);
+    }
+}

@@ -1,0 +1,271 @@
+//! What to change at the names of one service, and why.
+//!
+//! In: desired names, what the zone holds there · Out: [`ServicePlan`] · Pure: yes.
+//!
+//! | at the name we hold | others hold | desired | change |
+//! |---|---|---|---|
+//! | – | – | set | create |
+//! | equal set and claim | any | set | none |
+//! | other records, TTL or claim | any | set | update |
+//! | set | any | – | delete |
+//! | – | a set without a claim, `adopt` covers it | set | update of theirs |
+//! | – | a set of that type, or a CNAME | addresses | refused; on hosts that share sets: create, and report |
+//! | – | something that blocks the name | any | refused |
+//! | any | any set at the name (or below, where the host answers subtrees) | CNAME | refused; the addresses it would lead to instead |
+
+mod reason;
+
+use std::collections::BTreeSet;
+
+use dnsprovider::{Blocks, Change, ClaimedSet, Entry, Fqdn, RrKey, RrType, Version};
+
+use crate::desired::{Context, Desired, DesiredName, Note};
+use crate::event::{ClusterName, ServiceId};
+use crate::guard::LossCount;
+use crate::settings::Adopt;
+use crate::zone::Ownership;
+
+pub use reason::Losses;
+
+/// How soon a change should be written; the smaller first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A name whose addresses are dead leads elsewhere.
+    Failover,
+    /// A name loses a dead address and keeps others.
+    DeadAddress,
+    /// Something new.
+    Creation,
+    /// TTLs, credits, deletions.
+    Rest,
+}
+
+/// One change with what decides when and whether it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedChange {
+    /// The edit.
+    pub change: Change,
+    /// Why, for people.
+    pub reason: String,
+    /// What it counts against the guard's budgets.
+    pub losses: Losses,
+    /// How soon.
+    pub urgency: Urgency,
+}
+
+/// Something that is wanted and not done.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    /// The name, where it is about one.
+    pub owner: Option<Fqdn>,
+    /// The type, where it is about one set.
+    pub rr_type: Option<RrType>,
+    /// The cluster, where it is about one.
+    pub cluster: Option<ClusterName>,
+    /// The service, where it is about one.
+    pub service: Option<ServiceId>,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// All changes and remarks for one service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServicePlan {
+    /// In order of owner and type.
+    pub changes: Vec<PlannedChange>,
+    /// What is wanted and not done.
+    pub refused: Vec<Refusal>,
+    /// Remarks that are no refusals.
+    pub warnings: Vec<String>,
+}
+
+impl ServicePlan {
+    /// True when there is nothing to do and nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.refused.is_empty() && self.warnings.is_empty()
+    }
+
+    /// What its changes count against the guard's budgets.
+    pub fn losses(&self) -> LossCount {
+        self.changes.iter().map(|planned| planned.losses).sum()
+    }
+
+    /// The most urgent change's urgency.
+    pub fn urgency(&self) -> Urgency {
+        self.changes.iter().map(|planned| planned.urgency).min().unwrap_or(Urgency::Rest)
+    }
+}
+
+/// Plans one service.
+pub fn plan_service(
+    cx: &Context<'_>,
+    shared_sets: bool,
+    service: &ServiceId,
+    desired: &Desired,
+    notes: Vec<Note>,
+) -> ServicePlan {
+    let mut plan = ServicePlan::default();
+    for note in notes {
+        if note.refused {
+            plan.refused.push(Refusal {
+                owner: note.owner,
+                rr_type: None,
+                cluster: note.cluster,
+                service: Some(service.clone()),
+                reason: note.text,
+            });
+        } else {
+            let cluster = note.cluster.map(|cluster| format!(" in {cluster}")).unwrap_or_default();
+            let owner = note.owner.map(|owner| format!(" at {owner}")).unwrap_or_default();
+            plan.warnings.push(format!("{service}{cluster}{owner}: {}", note.text));
+        }
+    }
+    let names = match desired {
+        Desired::AsHeld { .. } => return plan,
+        Desired::Nothing => None,
+        Desired::Names(names) => Some(names),
+    };
+    let held = cx.zone.names_of(service);
+    let owners: BTreeSet<&Fqdn> = held.chain(names.into_iter().flat_map(|names| names.keys())).collect();
+    for owner in owners {
+        let wanted = names.and_then(|names| names.get(owner));
+        NamePlan { cx, shared_sets, service, owner, wanted, counts: names.is_some() }.plan(&mut plan);
+    }
+    plan
+}
+
+/// Plans the deletion of sets that carry our claim at names that are none of this federation.
+pub fn plan_strays(cx: &Context<'_>) -> ServicePlan {
+    let mut plan = ServicePlan::default();
+    for entry in cx.zone.strays().iter().flat_map(|owner| cx.zone.at(owner)) {
+        if cx.zone.ownership(entry) == Ownership::Ours {
+            plan.changes.push(PlannedChange {
+                change: Change::delete(entry),
+                reason: "the name is none of this federation (the suffix or federation changed)".into(),
+                losses: Losses { deleted: true, ..Losses::default() },
+                urgency: Urgency::Rest,
+            });
+        }
+    }
+    plan
+}
+
+/// One name at work.
+struct NamePlan<'a> {
+    cx: &'a Context<'a>,
+    shared_sets: bool,
+    service: &'a ServiceId,
+    owner: &'a Fqdn,
+    wanted: Option<&'a DesiredName>,
+    counts: bool,
+}
+
+impl NamePlan<'_> {
+    fn plan(&self, plan: &mut ServicePlan) {
+        let sets = self.permitted(plan);
+        let held: Vec<&Entry> = self.cx.zone.at(self.owner).iter().filter(|entry| self.is_own(entry)).collect();
+        let mut taken: BTreeSet<usize> = BTreeSet::new();
+        let mut changes = Vec::new();
+        for set in &sets {
+            let place = held.iter().position(|entry| entry.key() == set.set.key());
+            match place.map(|place| (place, held[place])) {
+                Some((place, entry)) => {
+                    taken.insert(place);
+                    if entry.data != *set {
+                        changes.push(Change::update(entry, set.clone()));
+                    }
+                }
+                None => changes.push(Change::create(set.clone(), self.version())),
+            }
+        }
+        let left = held.iter().enumerate().filter(|(place, _)| !taken.contains(place));
+        changes.extend(left.map(|(_, entry)| Change::delete(entry)));
+        changes.sort_by(|a, b| a.key.cmp(&b.key));
+        let teller = reason::Teller {
+            cx: self.cx,
+            service: self.service,
+            owner: self.owner,
+            wanted: self.wanted,
+            held: &held,
+            sets: &sets,
+            counts: self.counts,
+            offers: std::cell::OnceCell::new(),
+        };
+        plan.changes.extend(changes.into_iter().map(|change| teller.tell(change)));
+    }
+
+    /// The sets that may stand at the name; what may not is refused.
+    fn permitted(&self, plan: &mut ServicePlan) -> Vec<ClaimedSet> {
+        let Some(wanted) = self.wanted else { return Vec::new() };
+        let foreign: Vec<&Entry> = self.cx.zone.at(self.owner).iter().filter(|entry| !self.is_own(entry)).collect();
+        let below = self.cx.zone.has_foreign_below(self.owner);
+        let mut refuse = |rr_type: Option<&RrType>, reason: String| {
+            plan.refused.push(Refusal {
+                owner: Some(self.owner.clone()),
+                rr_type: rr_type.cloned(),
+                cluster: None,
+                service: Some(self.service.clone()),
+                reason,
+            });
+        };
+        if let Some(entry) = foreign.iter().find(|entry| entry.blocks == Blocks::Name) {
+            refuse(None, format!("a foreign set ({}) blocks the name", describe(entry)));
+            // What is ours already may still change or go; nothing new comes beside a stranger.
+            return wanted.sets.iter().filter(|set| self.holds(set.set.key())).cloned().collect();
+        }
+        let mut sets = &wanted.sets;
+        if sets.iter().any(|set| *set.set.rr_type() == RrType::Cname) && (below || !foreign.is_empty()) {
+            let what = match foreign.first() {
+                Some(entry) => format!("a foreign set ({}) at the name", describe(entry)),
+                None => "a foreign set below the name".into(),
+            };
+            refuse(Some(&RrType::Cname), format!("{what} forbids a CNAME; the addresses it would lead to stand in"));
+            sets = &wanted.stand_in;
+        }
+        let mut permitted = Vec::new();
+        for set in sets {
+            let rr_type = set.set.rr_type();
+            let conflicting = |entry: &&&Entry| {
+                let theirs = entry.data.set.rr_type();
+                theirs == rr_type || *theirs == RrType::Cname || *rr_type == RrType::Cname
+            };
+            match foreign.iter().find(conflicting) {
+                Some(entry) if self.shared_sets => {
+                    refuse(Some(rr_type), format!("a foreign set ({}) stands beside ours", describe(entry)));
+                    permitted.push(set.clone());
+                }
+                Some(entry) => refuse(Some(rr_type), format!("a foreign set ({}) is left alone", describe(entry))),
+                None => permitted.push(set.clone()),
+            }
+        }
+        permitted
+    }
+
+    fn is_own(&self, entry: &Entry) -> bool {
+        match self.cx.zone.ownership(entry) {
+            Ownership::Ours | Ownership::Adoptable => true,
+            Ownership::Foreign => {
+                let same = |set: &ClaimedSet| set.set == entry.data.set;
+                self.cx.settings.adopt == Adopt::Exact
+                    && entry.data.claim.is_none()
+                    && self.wanted.is_some_and(|wanted| wanted.sets.iter().any(same))
+            }
+        }
+    }
+
+    fn holds(&self, key: &RrKey) -> bool {
+        self.cx.zone.at(self.owner).iter().any(|entry| entry.key() == key && self.is_own(entry))
+    }
+
+    /// The newest state in which this name was seen.
+    fn version(&self) -> Version {
+        let seen = self.cx.zone.at(self.owner).iter().map(|entry| entry.version.revision).max().unwrap_or(0);
+        Version::at(seen.max(self.cx.zone.version().revision))
+    }
+}
+
+fn describe(entry: &Entry) -> String {
+    let records: Vec<String> = entry.data.set.records().iter().take(3).map(ToString::to_string).collect();
+    let claim = entry.data.claim_name().map(|claim| format!(", claimed by `{claim}`")).unwrap_or_default();
+    format!("{} {}{claim}", entry.data.set.rr_type(), records.join(" "))
+}

@@ -1,0 +1,188 @@
+//! What became of a batch, and what others changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dnsprovider::{Applied, Change, Entry, Error, Fqdn, Outcome, RetryHint, Version};
+
+use super::{Batch, Failure, PlanKey, Reconciler, Written};
+use crate::event::Timestamp;
+
+/// Shortest and longest pause before a plan that failed is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// After so many conflicts in a row point reads do not help: read the whole zone.
+const CONFLICTS: u32 = 3;
+
+/// What the caller should do after a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowUp {
+    /// Names to read again and give to [`Reconciler::load_names`].
+    pub reread: BTreeSet<Fqdn>,
+    /// The whole zone should be read again.
+    pub reread_zone: bool,
+    /// Changes that are done.
+    pub done: usize,
+    /// Changes that met something else than what was read.
+    pub conflicts: usize,
+    /// Changes that failed, with why.
+    pub failed: Vec<String>,
+}
+
+impl Reconciler {
+    /// Takes the outcome of a batch in.
+    pub fn record(&mut self, batch: Batch, applied: &Applied, now: Timestamp) -> FollowUp {
+        let mut follow = FollowUp::default();
+        let mut fates: BTreeMap<PlanKey, Fate> = BTreeMap::new();
+        for change in batch.changes.changes() {
+            let key = self.plan_of(&change.key.owner);
+            let fate = fates.entry(key).or_default();
+            match applied.outcomes.get(&change.key) {
+                Some(Outcome::Done(version)) => {
+                    follow.done += 1;
+                    self.done(change, version, now);
+                }
+                Some(Outcome::Conflict) => {
+                    follow.conflicts += 1;
+                    follow.reread.insert(change.key.owner.clone());
+                    fate.conflict = true;
+                }
+                Some(Outcome::Refused(error)) => {
+                    follow.failed.push(error.chain());
+                    fate.fail(error);
+                }
+                Some(Outcome::Unknown(error)) => {
+                    follow.reread.insert(change.key.owner.clone());
+                    follow.failed.push(error.chain());
+                    fate.fail(error);
+                }
+                Some(Outcome::NotTried) | None => {}
+            }
+        }
+        for (key, fate) in fates {
+            follow.reread_zone |= self.settle(key, &fate, now);
+        }
+        self.release(&batch, now);
+        follow.reread.extend(self.overtaken());
+        follow
+    }
+
+    /// Takes a batch back of which nothing was changed.
+    pub fn abandon(&mut self, batch: &Batch, now: Timestamp) {
+        self.release(batch, now);
+    }
+
+    /// Somebody, possibly we, changed a name at a revision; gives the names that must be read again.
+    pub fn noticed(&mut self, owner: &Fqdn, revision: u64) -> BTreeSet<Fqdn> {
+        if owner.is_at_or_below(&self.settings.suffix) {
+            let newest = self.noticed.entry(owner.clone()).or_default();
+            *newest = revision.max(*newest);
+        }
+        self.overtaken()
+    }
+
+    /// Compares a full read that went on in the background with the view; gives the names that must be read again.
+    /// Names that were written meanwhile are left to the next audit.
+    pub fn audit(&self, begun: Timestamp, snapshot: &dnsprovider::Snapshot) -> BTreeSet<Fqdn> {
+        let seen = snapshot.entries.keys().filter(|owner| owner.is_at_or_below(&self.settings.suffix));
+        let held = self.zone.iter().map(|entry| &entry.key().owner);
+        let differs = |owner: &&Fqdn| {
+            let data = |entries: &[Entry]| entries.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>();
+            let written = self.written.get(*owner).is_some_and(|written| written.at >= begun);
+            !written && data(snapshot.at(owner)) != data(self.zone.at(owner))
+        };
+        seen.chain(held).filter(differs).cloned().collect()
+    }
+
+    /// Noticed names that nobody is writing and whose change we do not know.
+    fn overtaken(&mut self) -> BTreeSet<Fqdn> {
+        let mut names = BTreeSet::new();
+        for (owner, revision) in std::mem::take(&mut self.noticed) {
+            if self.in_flight.contains(&self.plan_of(&owner)) {
+                self.noticed.insert(owner, revision);
+            } else if self.version_at(&owner).is_none_or(|known| known < revision) {
+                names.insert(owner);
+            }
+        }
+        names
+    }
+
+    /// Puts what was written into the view.
+    fn done(&mut self, change: &Change, version: &Version, now: Timestamp) {
+        let owner = &change.key.owner;
+        let is_it = |entry: &Entry| {
+            change
+                .before
+                .as_ref()
+                .is_some_and(|before| entry.key() == &change.key && entry.data.claim_name() == before.claim_name())
+        };
+        let mut entries: Vec<Entry> = self.zone.at(owner).iter().filter(|entry| !is_it(entry)).cloned().collect();
+        // The write was guarded by all that was read of the name, so the rest of it is as it was at this revision.
+        for entry in &mut entries {
+            entry.version.revision = entry.version.revision.max(version.revision);
+        }
+        if let Some(after) = &change.after {
+            let entry = Entry { data: after.clone(), version: version.clone(), blocks: dnsprovider::Blocks::AsDns };
+            let place = entries.partition_point(|other| other.key() <= entry.key());
+            entries.insert(place, entry);
+        }
+        let key = self.plan_of(owner);
+        if let Some(plan) = self.plans.get(&key) {
+            if let Some(planned) = plan.changes.iter().find(|planned| planned.change == *change) {
+                let planned = planned.clone();
+                self.guard.wrote(&planned, now);
+            }
+        }
+        self.zone.set_name(owner, entries);
+        self.guard.claimed(self.zone.claimed_sets(), now);
+        self.written.insert(owner.clone(), Written { at: now, revision: version.revision });
+    }
+
+    /// Counts or forgets the failure of a plan; true when the zone should be read again.
+    fn settle(&mut self, key: PlanKey, fate: &Fate, now: Timestamp) -> bool {
+        if !fate.conflict && fate.error.is_none() {
+            self.failures.remove(&key);
+            return false;
+        }
+        let attempts = self.failures.get(&key).map_or(0, |failure| failure.attempts) + 1;
+        // The first conflict is read and planned again at once: somebody was a moment earlier.
+        let pause = match fate.retry {
+            Some(RetryHint::After(pause)) => pause,
+            _ if fate.error.is_none() && attempts == 1 => Duration::ZERO,
+            _ => (BACKOFF.0 * 2u32.saturating_pow(attempts.min(16) - 1)).min(BACKOFF.1),
+        };
+        let error = fate.error.clone().unwrap_or_else(|| "somebody else changed the name meanwhile".into());
+        self.failures.insert(key, Failure { attempts, until: now.plus(pause), error });
+        fate.conflict && attempts % CONFLICTS == 0
+    }
+
+    fn release(&mut self, batch: &Batch, now: Timestamp) {
+        for key in &batch.plans {
+            self.in_flight.remove(key);
+            self.dirty.insert(key.clone());
+        }
+        // Forgetting is put off until the marks have doubled, so that it costs a constant time each.
+        if self.written.len() >= self.prune_written_at {
+            self.written.retain(|_, written| now.since(written.at) < Self::REMEMBER_WRITES);
+            self.prune_written_at = self.written.len().max(512) * 2;
+        }
+    }
+
+    fn plan_of(&self, owner: &Fqdn) -> PlanKey {
+        self.naming.parse(owner).map(|(service, _)| service)
+    }
+}
+
+/// What became of one plan's changes.
+#[derive(Clone, Debug, Default)]
+struct Fate {
+    conflict: bool,
+    error: Option<String>,
+    retry: Option<RetryHint>,
+}
+
+impl Fate {
+    fn fail(&mut self, error: &Error) {
+        self.error.get_or_insert_with(|| error.chain());
+        self.retry.get_or_insert(error.retry());
+    }
+}

@@ -1,0 +1,208 @@
+//! The zone as it was last read, with the indexes that planning needs.
+//!
+//! Everything at or below the suffix is kept: our sets because the zone is our memory, those of others because they
+//! block names. In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dnsprovider::{Blocks, Entry, Fqdn, RrType, Snapshot, Version};
+
+use crate::event::{Place, ServiceId};
+use crate::naming::{Level, Naming};
+use crate::settings::{Adopt, Settings};
+
+/// Whose set it is, as far as this daemon is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It carries our claim.
+    Ours,
+    /// It carries none and the settings let us take it over.
+    Adoptable,
+    /// It is somebody else's.
+    Foreign,
+}
+
+/// The zone below the suffix, indexed.
+#[derive(Clone, Debug)]
+pub struct ZoneView {
+    claim: Arc<str>,
+    previous_claim: Option<Arc<str>>,
+    federation: Arc<str>,
+    suffix: Fqdn,
+    adopt: Adopt,
+    naming: Naming,
+    count_below: bool,
+    snapshot: Snapshot,
+    services: BTreeMap<ServiceId, BTreeSet<Fqdn>>,
+    strays: BTreeSet<Fqdn>,
+    places: BTreeMap<Place, usize>,
+    foreign_below: BTreeMap<Fqdn, usize>,
+    claimed_sets: usize,
+}
+
+impl ZoneView {
+    /// An empty zone. `answers_subtree` is the host's capability of that name.
+    pub fn new(settings: &Settings, answers_subtree: bool) -> Self {
+        Self {
+            claim: settings.claim.clone(),
+            previous_claim: settings.previous_claim.clone(),
+            federation: settings.federation.clone(),
+            suffix: settings.suffix.clone(),
+            adopt: settings.adopt,
+            naming: Naming::new(settings),
+            count_below: answers_subtree,
+            snapshot: Snapshot::default(),
+            services: BTreeMap::new(),
+            strays: BTreeSet::new(),
+            places: BTreeMap::new(),
+            foreign_below: BTreeMap::new(),
+            claimed_sets: 0,
+        }
+    }
+
+    /// Replaces the whole view by what was read.
+    pub fn load(&mut self, snapshot: Snapshot) {
+        let names: BTreeSet<Fqdn> = self.snapshot.entries.keys().cloned().collect();
+        for gone in names.iter().filter(|name| !snapshot.entries.contains_key(*name)) {
+            self.set_name(gone, Vec::new());
+        }
+        self.snapshot.version = snapshot.version;
+        for (owner, entries) in snapshot.entries {
+            self.set_name(&owner, entries);
+        }
+    }
+
+    /// Replaces what stands at one name.
+    pub fn set_name(&mut self, owner: &Fqdn, entries: Vec<Entry>) {
+        if !owner.is_at_or_below(&self.suffix) {
+            return;
+        }
+        let old = self.snapshot.entries.remove(owner).unwrap_or_default();
+        self.index(owner, &old, false);
+        self.index(owner, &entries, true);
+        if !entries.is_empty() {
+            self.snapshot.entries.insert(owner.clone(), entries);
+        }
+    }
+
+    /// The version of the last full read.
+    pub fn version(&self) -> &Version {
+        &self.snapshot.version
+    }
+
+    /// Everything at a name.
+    pub fn at(&self, owner: &Fqdn) -> &[Entry] {
+        self.snapshot.at(owner)
+    }
+
+    /// Every set at or below the suffix.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.snapshot.iter()
+    }
+
+    /// The names at which this service has sets that are ours or adoptable.
+    pub fn names_of(&self, service: &ServiceId) -> impl Iterator<Item = &Fqdn> {
+        self.services.get(service).into_iter().flatten()
+    }
+
+    /// The services that have such names.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceId> {
+        self.services.keys()
+    }
+
+    /// Names with our claim that are no names of this federation, after a change of suffix for example.
+    pub fn strays(&self) -> &BTreeSet<Fqdn> {
+        &self.strays
+    }
+
+    /// The places of all claimed topology names.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.keys()
+    }
+
+    /// Number of sets that are ours or adoptable: what we could lose.
+    pub fn claimed_sets(&self) -> usize {
+        self.claimed_sets
+    }
+
+    /// True where the host answers subtrees and a foreign set lies at or below the name.
+    pub fn has_foreign_below(&self, owner: &Fqdn) -> bool {
+        self.foreign_below.contains_key(owner)
+    }
+
+    /// The clusters that claims credit.
+    pub fn credited_clusters(&self) -> BTreeSet<Arc<str>> {
+        let ours = self.snapshot.iter().filter(|entry| self.ownership(entry) == Ownership::Ours);
+        ours.flat_map(|entry| entry.data.credited().flat_map(|(_, credits)| credits)).cloned().collect()
+    }
+
+    /// Whose set it is.
+    pub fn ownership(&self, entry: &Entry) -> Ownership {
+        match &entry.data.claim {
+            Some(claim) if claim.name == self.claim && claim.federation == self.federation => Ownership::Ours,
+            Some(claim) if Some(&claim.name) == self.previous_claim.as_ref() => Ownership::Ours,
+            None if self.adopt == Adopt::Names && self.is_adoptable(entry) => Ownership::Adoptable,
+            _ => Ownership::Foreign,
+        }
+    }
+
+    fn is_adoptable(&self, entry: &Entry) -> bool {
+        matches!(entry.data.set.rr_type(), RrType::A | RrType::Aaaa | RrType::Cname)
+            && !entry.data.set.is_opaque()
+            && entry.blocks == Blocks::AsDns
+            && self.naming.parse(&entry.key().owner).is_some()
+    }
+
+    fn index(&mut self, owner: &Fqdn, entries: &[Entry], add: bool) {
+        let owned: Vec<Ownership> = entries.iter().map(|entry| self.ownership(entry)).collect();
+        let ours = owned.iter().filter(|whose| **whose != Ownership::Foreign).count();
+        self.claimed_sets = if add { self.claimed_sets + ours } else { self.claimed_sets - ours };
+        if owned.iter().any(|whose| *whose != Ownership::Foreign) {
+            self.index_owned(owner, add);
+        }
+        if self.count_below && owned.contains(&Ownership::Foreign) {
+            let mut at = Some(owner.clone());
+            while let Some(name) = at.filter(|name| name.is_at_or_below(&self.suffix)) {
+                count(&mut self.foreign_below, name.clone(), add);
+                at = name.parent();
+            }
+        }
+    }
+
+    fn index_owned(&mut self, owner: &Fqdn, add: bool) {
+        let Some((service, level)) = self.naming.parse(owner) else {
+            if add {
+                self.strays.insert(owner.clone());
+            } else {
+                self.strays.remove(owner);
+            }
+            return;
+        };
+        match level {
+            Level::Global => {}
+            Level::Region(region) => count(&mut self.places, Place::new(region, ""), add),
+            Level::Zone { region, zone } => count(&mut self.places, Place::new(region, zone), add),
+        }
+        if add {
+            self.services.entry(service).or_default().insert(owner.clone());
+        } else if let Some(names) = self.services.get_mut(&service) {
+            names.remove(owner);
+            if names.is_empty() {
+                self.services.remove(&service);
+            }
+        }
+    }
+}
+
+/// Counts a key up or down; a key that is counted down to nothing is removed.
+pub(crate) fn count<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K, add: bool) {
+    if add {
+        *counts.entry(key).or_default() += 1;
+    } else if let std::collections::btree_map::Entry::Occupied(mut entry) = counts.entry(key) {
+        *entry.get_mut() -= 1;
+        if *entry.get() == 0 {
+            entry.remove();
+        }
+    }
+}
