@@ -205,15 +205,16 @@ fn parse_data(rr_type: &RrType, data: &str) -> Option<RecordData> {
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let (mut octets, mut rest) = (Vec::new(), text.as_bytes());
     while let [first, tail @ ..] = rest {
-        (rest, _) = match (first, tail) {
+        let (octet, tail) = match (first, tail) {
             (b'\\', [a, b, c, tail @ ..]) if a.is_ascii_digit() => {
-                let number = std::str::from_utf8(&[*a, *b, *c]).ok()?.parse().ok()?;
-                (tail, octets.push(number))
+                (std::str::from_utf8(&[*a, *b, *c]).ok()?.parse().ok()?, tail)
             }
-            (b'\\', [escaped, tail @ ..]) => (tail, octets.push(*escaped)),
+            (b'\\', [escaped, tail @ ..]) if !escaped.is_ascii_digit() => (*escaped, tail),
             (b'\\' | b'"', _) => return None,
-            (plain, tail) => (tail, octets.push(*plain)),
+            (plain, tail) => (*plain, tail),
         };
+        octets.push(octet);
+        rest = tail;
     }
     Some(octets)
 }

@@ -42,6 +42,19 @@ impl Cost {
         self.over(limit).is_none()
     }
 
+    /// The larger of the two in each component.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls.max(other.calls),
+            sets: self.sets.max(other.sets),
+            values: self.values.max(other.values),
+            octets: self.octets.max(other.octets),
+            operations: self.operations.max(other.operations),
+            compares: self.compares.max(other.compares),
+        }
+    }
+
     /// The first component that exceeds its limit, in words: `1001 values where 1000 are allowed`.
     pub fn over(&self, limit: &Self) -> Option<String> {
         let components = [

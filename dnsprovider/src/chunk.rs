@@ -5,6 +5,8 @@
 //! halving, so that the others are done. [`Packer`] is the packing alone, for callers that drive batches themselves.
 
 mod run;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 

@@ -26,6 +26,8 @@ mod provider;
 mod record;
 mod snapshot;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use capabilities::{Capabilities, Cost};
 pub use change::{Action, Change, ChangeSet, Unit};

@@ -18,6 +18,8 @@
 mod admit;
 mod fault;
 mod feed;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -54,6 +56,7 @@ struct State {
     zones: BTreeMap<ZoneId, Held>,
     faults: Vec<Armed>,
     calls: BTreeMap<Call, u64>,
+    largest: Cost,
 }
 
 #[derive(Debug)]
@@ -170,6 +173,11 @@ impl MemoryProvider {
     /// How often a method was called so far, failed calls included.
     pub fn calls(&self, call: Call) -> u64 {
         self.lock().calls.get(&call).copied().unwrap_or(0)
+    }
+
+    /// The largest that the batches given to `apply` were so far, refused ones included, in each component.
+    pub fn largest_batch(&self) -> Cost {
+        self.lock().largest
     }
 
     /// The zone as it is, without a call being counted or a fault acting.
@@ -435,6 +443,10 @@ impl DnsProvider for MemoryProvider {
         }
         let overhead = self.capabilities.limits.overhead;
         let cost = changes.units.iter().fold(overhead, |sum, unit| sum + self.cost(unit));
+        {
+            let mut state = self.lock();
+            state.largest = state.largest.max(&cost);
+        }
         admit::batch(&cost, &self.capabilities.limits, &effects)?;
 
         let mut applied = Applied::default();

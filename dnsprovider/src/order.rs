@@ -106,3 +106,46 @@ fn in_a_ring(open: &BTreeSet<usize>, after: &[BTreeSet<usize>]) -> Option<usize>
     }
     Some(place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::units;
+
+    /// First owner of each unit, and the places it follows.
+    fn ordered(texts: &[&[&str]]) -> Vec<(String, Vec<usize>)> {
+        let ordered = order(units(texts));
+        let owner = |unit: &Unit| unit.owners().next().map_or(String::new(), |name| name.as_str()[..1].to_owned());
+        ordered.units.iter().map(owner).zip(ordered.after).collect()
+    }
+
+    fn placed(owner: &str, after: &[usize]) -> (String, Vec<usize>) {
+        (owner.to_owned(), after.to_vec())
+    }
+
+    #[test]
+    fn targets_go_before_the_cnames_that_point_at_them() {
+        let texts: &[&[&str]] = &[&["-> z CNAME r"], &["-> r CNAME g"], &["-> x A 192.0.2.9"], &["-> g A 192.0.2.1"]];
+        assert_eq!(ordered(texts), [placed("x", &[]), placed("g", &[]), placed("r", &[1]), placed("z", &[2])]);
+    }
+
+    #[test]
+    fn a_name_is_cleared_after_the_cnames_that_leave_it() {
+        let texts: &[&[&str]] = &[&["g A 192.0.2.1 ->"], &["r CNAME g ->"], &["s CNAME g -> s CNAME x"]];
+        assert_eq!(ordered(texts), [placed("r", &[]), placed("s", &[]), placed("g", &[0, 1])]);
+    }
+
+    #[test]
+    fn a_name_that_only_loses_one_of_its_sets_waits_for_nobody() {
+        let texts: &[&[&str]] = &[&["g A 192.0.2.1 ->", "-> g AAAA 2001:db8::1"], &["r CNAME g ->"]];
+        assert_eq!(ordered(texts), [placed("g", &[]), placed("r", &[])]);
+    }
+
+    #[test]
+    fn a_ring_goes_last_and_what_follows_it_after_it() {
+        let texts: &[&[&str]] =
+            &[&["-> f CNAME a"], &["-> a CNAME b"], &["-> b CNAME a"], &["-> s CNAME s"], &["-> x A 192.0.2.1"]];
+        let expected = [placed("s", &[]), placed("x", &[]), placed("a", &[]), placed("f", &[2]), placed("b", &[2])];
+        assert_eq!(ordered(texts), expected);
+    }
+}

@@ -298,3 +298,144 @@ impl ZoneStore {
         Error::new(kind, self.provider, message).with_zone(&self.apex).with_key(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ClaimedSet;
+    use crate::testing::{change, entry, key, name, set, told, units};
+
+    fn holding(entries: &[&str]) -> ZoneStore {
+        let mut store = ZoneStore::new("test", name("@"));
+        for text in entries {
+            store.insert_foreign(entry(text)).unwrap();
+        }
+        store
+    }
+
+    fn apply(store: &mut ZoneStore, texts: &[&[&str]]) -> Vec<String> {
+        let before = store.snapshot().clone();
+        let applied = store.apply(&units(texts), Atomicity::Set);
+        if applied.outcomes.values().all(|outcome| !outcome.is_done()) {
+            assert_eq!(store.snapshot(), &before, "nothing done, so nothing changed");
+        }
+        told(&applied)
+    }
+
+    #[test]
+    fn addresses_give_way_to_a_cname_in_any_order_of_the_unit() {
+        let clear = "www A 192.0.2.1 ->";
+        let put = "-> www CNAME other";
+        for unit in [[clear, put], [put, clear]] {
+            let mut store = holding(&["www A 192.0.2.1"]);
+            assert_eq!(apply(&mut store, &[&unit]), ["www A: done", "www CNAME: done"]);
+            assert_eq!((store.len(), store.get(&key("www A"))), (1, None));
+        }
+    }
+
+    #[test]
+    fn a_cname_stands_alone_and_never_at_the_apex() {
+        let mut store = holding(&["www A 192.0.2.1", "mail MX 10", "alias CNAME www"]);
+        for (put, outcome) in [
+            ("-> www CNAME other", "www CNAME: invalid input"),
+            ("-> mail CNAME other", "mail CNAME: invalid input"),
+            ("-> alias TXT x", "alias TXT: invalid input"),
+            ("-> @ CNAME www", " CNAME: invalid input"),
+        ] {
+            assert_eq!(apply(&mut store, &[&[put]]), [outcome]);
+        }
+    }
+
+    #[test]
+    fn what_stands_there_must_be_what_was_read() {
+        let mut store = holding(&["www A 192.0.2.1"]);
+        for stale in [
+            "-> www A 192.0.2.1",
+            "www A 192.0.2.2 ->",
+            "www A 192.0.2.1 192.0.2.2 -> www A 192.0.2.3",
+            "www TXT x ->",
+            "gone A 192.0.2.1 ->",
+        ] {
+            let key = change(stale).key;
+            let owner = key.owner.relative_to(store.apex()).unwrap();
+            assert_eq!(apply(&mut store, &[&[stale]]), [format!("{owner} {}: conflict", key.rr_type)]);
+        }
+        let mut other_ttl = change("www A 192.0.2.1 ->");
+        let held = other_ttl.before.take().unwrap();
+        let longer = crate::RrSet::new(held.set.key().clone(), crate::Ttl::MAX, held.set.records().to_vec()).unwrap();
+        other_ttl.before = Some(ClaimedSet::unclaimed(longer));
+        let other_claim = Change {
+            before: Some(ClaimedSet { claim: Some(crate::Claim::without_credits("a", "a")), ..held }),
+            ..other_ttl.clone()
+        };
+        for stale in [other_ttl, other_claim] {
+            let applied = store.apply(&ChangeSet::by_name([stale]), Atomicity::Set);
+            assert_eq!(told(&applied), ["www A: conflict"]);
+        }
+    }
+
+    #[test]
+    fn foreign_sets_that_are_only_carried_stay() {
+        let mut store = holding(&["www ALIAS-A elb"]);
+        assert_eq!(apply(&mut store, &[&["www ALIAS-A elb ->"]]), ["www A: unsupported"]);
+        assert_eq!(apply(&mut store, &[&["www ALIAS-A elb -> www A 192.0.2.1"]]), ["www A: unsupported"]);
+        assert_eq!(apply(&mut store, &[&["-> www A 192.0.2.1"]]), ["www A: conflict"]);
+        assert_eq!(apply(&mut store, &[&["-> new ALIAS-A elb"]]), ["new A: unsupported"]);
+        let blocking = Entry { blocks: Blocks::Name, ..entry("b TXT x") };
+        store.insert_foreign(blocking).unwrap();
+        assert_eq!(apply(&mut store, &[&["-> b A 192.0.2.1"]]), ["b A: invalid input"]);
+        assert_eq!(apply(&mut store, &[&["-> below.b A 192.0.2.1"]]), ["below.b A: done"]);
+    }
+
+    #[test]
+    fn changes_that_make_no_sense_are_refused() {
+        let mut store = holding(&[]);
+        let elsewhere = RrKey::new(Fqdn::parse("www.example.net").unwrap(), RrType::A);
+        let moved = Change { key: elsewhere.clone(), ..change("-> www A 192.0.2.1") };
+        let set =
+            crate::RrSet::new(elsewhere, crate::Ttl::MAX, [std::net::IpAddr::from([192, 0, 2, 1]).into()]).unwrap();
+        let outside = Change::create(ClaimedSet::unclaimed(set), Version::default());
+        let empty = Change { after: None, ..change("-> www A 192.0.2.1") };
+        for bad in [outside, moved, empty] {
+            let applied = store.apply(&ChangeSet::by_name([bad]), Atomicity::Set);
+            assert!(told(&applied)[0].ends_with("invalid input"), "{applied:?}");
+        }
+        let twice: &[&str] = &["-> www A 192.0.2.1", "-> www A 192.0.2.2"];
+        assert_eq!(apply(&mut store, &[twice]), ["www A: invalid input"]);
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_bad_change_stops_its_unit_and_in_a_batch_all_units() {
+        let texts: &[&[&str]] = &[&["-> a A 192.0.2.1"], &["-> b A 192.0.2.1", "-> b TXT x"], &["-> c A 192.0.2.1"]];
+        let mut store = holding(&["b TXT y"]);
+        assert_eq!(apply(&mut store, texts), ["a A: done", "b A: not tried", "b TXT: conflict", "c A: done"]);
+        let mut store = holding(&["b TXT y"]);
+        let before = store.snapshot().clone();
+        let applied = store.apply(&units(texts), Atomicity::Batch);
+        assert_eq!(told(&applied), ["a A: not tried", "b A: not tried", "b TXT: conflict", "c A: not tried"]);
+        assert_eq!((store.snapshot(), store.len()), (&before, 1));
+    }
+
+    #[test]
+    fn a_call_is_one_revision_that_its_sets_carry() {
+        let mut store = holding(&["old A 192.0.2.1"]);
+        let old = store.revision();
+        assert_eq!(apply(&mut store, &[&["-> a A 192.0.2.1"], &["-> b A 192.0.2.1"]]), ["a A: done", "b A: done"]);
+        assert_eq!(store.revision(), old + 1);
+        let versions: Vec<_> = store.entries().map(|entry| entry.version.revision).collect();
+        assert_eq!(versions, [old + 1, old + 1, old]);
+    }
+
+    #[test]
+    fn a_saved_zone_comes_back_whole_or_not_at_all() {
+        let store = holding(&["a A 192.0.2.1", "b TXT x"]);
+        let saved: Vec<_> = store.entries().cloned().collect();
+        let again = ZoneStore::restore("test", name("@"), store.revision(), saved.iter().rev().cloned()).unwrap();
+        assert_eq!((again.snapshot(), again.len()), (store.snapshot(), 2));
+        assert!(ZoneStore::restore("test", name("@"), 1, saved.clone()).is_err(), "newer than the zone");
+        assert!(ZoneStore::restore("test", name("a"), 9, saved.clone()).is_err(), "outside the zone");
+        assert!(ZoneStore::restore("test", name("@"), 9, [saved.clone(), saved].concat()).is_err(), "twice");
+        assert_eq!(again.get(&key("a A")).map(|entry| &entry.data), Some(&set("a A 192.0.2.1")));
+    }
+}
