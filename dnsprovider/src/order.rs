@@ -34,9 +34,8 @@ pub fn order(changes: ChangeSet) -> Ordered {
             {
                 after[place].insert(target);
             }
-            // A name that loses its sets and gets nothing back waits for the CNAMEs that leave it.
+            // A name that loses its sets and gets nothing back waits for the CNAMEs that point at it and change.
             if let Some(target) = change.target_before()
-                && change.target_after() != Some(target)
                 && !puts.contains_key(target)
                 && let Some(&cleared) = clears.get(target)
                 && cleared != place

@@ -79,7 +79,7 @@ impl ZoneStore {
         &self.apex
     }
 
-    /// The number of the last change, at least 1.
+    /// The number of the last change; 1 in a new zone.
     pub fn revision(&self) -> u64 {
         self.held.version.revision
     }

@@ -196,9 +196,7 @@ fn needs(changes: &ChangeSet) -> BTreeMap<Fqdn, BTreeSet<Fqdn>> {
         if let Some(target) = target(&change.after).filter(|target| puts.contains(target) && *target != owner) {
             needs.entry(owner.clone()).or_default().insert(target);
         }
-        if let Some(left) = target(&change.before).filter(|left| clears.contains(left) && *left != owner)
-            && target(&change.after).as_ref() != Some(&left)
-        {
+        if let Some(left) = target(&change.before).filter(|left| clears.contains(left) && *left != owner) {
             needs.entry(left).or_default().insert(owner);
         }
     }
