@@ -64,3 +64,59 @@ pub fn diff(
     changes.sort_by_key(|change| change.action() != Action::Delete);
     ChangeSet::by_name(changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{entry, key, set};
+
+    fn planned(held: &[&str], desired: &[&str], in_scope: bool) -> Vec<(RrKey, Action)> {
+        let mut snapshot = Snapshot::default();
+        snapshot.extend(held.iter().map(|text| entry(text)));
+        let desired = desired.iter().map(|text| (set(text).set.key().clone(), set(text))).collect();
+        let changes = diff(&snapshot, &desired, |_| in_scope);
+        changes.changes().map(|change| (change.key.clone(), change.action())).collect()
+    }
+
+    #[test]
+    fn every_row_of_the_table() {
+        let (one, other) = ("w A 192.0.2.1", "w A 192.0.2.2");
+        for (held, in_scope, desired, change) in [
+            (None, true, None, None),
+            (None, true, Some(one), Some(Action::Create)),
+            (Some(one), true, Some(one), None),
+            (Some(one), false, Some(one), None),
+            (Some(other), true, Some(one), Some(Action::Update)),
+            (Some(other), false, Some(one), None),
+            (Some(one), true, None, Some(Action::Delete)),
+            (Some(one), false, None, None),
+            (Some("w ALIAS-A elb"), true, Some(one), None),
+            (Some("w ALIAS-A elb"), true, None, None),
+        ] {
+            let planned = planned(held.as_slice(), desired.as_slice(), in_scope);
+            let expected: Vec<_> = change.map(|action| (key("w A"), action)).into_iter().collect();
+            assert_eq!(planned, expected, "held {held:?}, in scope {in_scope}, desired {desired:?}");
+        }
+    }
+
+    #[test]
+    fn what_gives_way_is_deleted_before_what_takes_its_place() {
+        let planned = planned(&["w CNAME x"], &["w A 192.0.2.1"], true);
+        assert_eq!(planned, [(key("w CNAME"), Action::Delete), (key("w A"), Action::Create)]);
+    }
+
+    #[test]
+    fn of_several_sets_of_one_key_the_one_with_the_desired_claim_is_compared() {
+        let mark = |name: &str, text: &str| {
+            let claim = Some(crate::Claim::without_credits(name, "f"));
+            Entry { data: ClaimedSet { claim, ..set(text) }, ..entry(text) }
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.extend([mark("a", "w A 192.0.2.1"), mark("b", "w A 192.0.2.2")]);
+        let wanted = mark("b", "w A 192.0.2.3").data;
+        let desired = BTreeMap::from([(key("w A"), wanted)]);
+        let changes = diff(&snapshot, &desired, |_| true);
+        let change = changes.changes().next().unwrap();
+        assert_eq!((changes.len(), change.before.as_ref().unwrap().claim_name()), (1, Some("b")));
+    }
+}

@@ -120,8 +120,8 @@ impl Run {
         let mut part = Part::default();
         while let Some(&place) = self.ready.first() {
             let unit_cost = self.units[place].as_ref().map(cost).unwrap_or_default();
-            let too_large = self.packer.never_fits(unit_cost);
-            if too_large.is_none() && !self.packer.add(unit_cost) {
+            let fits = self.packer.add(unit_cost);
+            if !fits && !part.places.is_empty() {
                 break;
             }
             self.ready.pop_first();
@@ -129,16 +129,12 @@ impl Run {
             if self.atomic {
                 self.release(place);
             }
-            match too_large {
-                None => part.push(place, unit),
-                Some(over) => {
-                    let error = Error::new(
-                        ErrorKind::LimitExceeded,
-                        self.provider,
-                        format!("applying a unit of changes that is too large for one call: {over}"),
-                    );
-                    self.refuse(place, &unit, &error);
-                }
+            if fits {
+                part.push(place, unit);
+            } else {
+                let over = self.packer.never_fits(unit_cost).unwrap_or_default();
+                let message = format!("applying a unit of changes that is too large for one call: {over}");
+                self.refuse(place, &unit, &Error::new(ErrorKind::LimitExceeded, self.provider, message));
             }
         }
         part
@@ -163,13 +159,12 @@ impl Run {
             Outcome::Refused(error) => error.retry() != RetryHint::Never,
             _ => false,
         });
-        let lost = told(|outcome| matches!(outcome, Outcome::Unknown(_)));
-        self.changed |= lost || told(Outcome::is_done);
+        self.changed |= told(|outcome| matches!(outcome, Outcome::Done(_) | Outcome::Unknown(_)));
 
         let mut again = Part::default();
         for (place, unit) in part.into_units() {
             let untried = |change: &Change| matches!(applied.outcomes[&change.key], Outcome::NotTried);
-            if culprits && !stop && !lost && unit.changes.iter().all(untried) {
+            if culprits && unit.changes.iter().all(untried) {
                 again.push(place, unit);
                 continue;
             }

@@ -60,6 +60,14 @@ fn a_unit_that_fits_no_call_is_refused_unsent_and_its_followers_wait() {
 }
 
 #[test]
+fn the_overhead_counts_for_a_unit_alone_too() {
+    let host = host(|able| (able.limits.batch.values, able.limits.overhead.values) = (2, 1));
+    let texts: &[&[&str]] = &[&["-> a A 192.0.2.1 192.0.2.2"], &["-> b A 192.0.2.1"]];
+    assert_eq!(apply(&host, texts), ["a A: limit exceeded", "b A: done"]);
+    assert_eq!(host.calls(Call::Apply), 1);
+}
+
+#[test]
 fn a_host_that_allows_less_than_it_declares_gets_less() {
     let host = host(|_| {});
     host.inject(Fault::batch_limit(Cost { sets: 1, ..Cost::UNLIMITED }).always());
