@@ -4,6 +4,8 @@
 //! [`dnsprovider::DnsProvider`]. [`gcfg`] reads the config dialect of federation v1, which the daemon's own file
 //! uses too.
 
+#[cfg(feature = "coredns")]
+pub mod coredns;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod gcfg;

@@ -122,6 +122,8 @@ impl Registry {
     pub fn builtin() -> Self {
         let mut registry = Self::empty();
         registry.add("memory", memory);
+        #[cfg(feature = "coredns")]
+        registry.add("coredns", crate::coredns::open);
         #[cfg(feature = "embedded")]
         registry.add("embedded", crate::embedded::open);
         registry

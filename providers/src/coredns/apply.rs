@@ -1,0 +1,444 @@
+//! One batch as transactions, in three steps.
+//!
+//! 1. One transaction puts all new records and deletes what can go at once; it happens as a whole or not at all.
+//! 2. Sets whose old and new records do not fit in one transaction lose the old ones in further ones.
+//! 3. Where addresses took the place of a CNAME, its key is deleted after [`super::Options::settle`]; all names of the
+//!    batch wait together. A crash before leaves our CNAME beside our addresses (CoreDNS answers the addresses), which
+//!    the next read shows as two sets and the next plan deletes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dnsprovider::{
+    Applied, ApplyContext, Change, ChangeSet, Cost, Error, ErrorKind, Fence, Fqdn, Outcome, RrKey, Version,
+};
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp, TxnOpResponse};
+
+use super::CoreDns;
+use super::convert::{self, leaf_below};
+use super::error::{Failure, Says, error};
+use super::plan::{self, NamePlan, Occupied};
+use super::read::Reading;
+use super::wire::Layout;
+
+/// Rounds in which names that turned out to hold keys of others are looked at and planned anew.
+const ROUNDS: usize = 3;
+
+type ByName<'a> = BTreeMap<Fqdn, Vec<&'a Change>>;
+
+impl CoreDns {
+    pub(super) async fn apply_batch(
+        &self,
+        layout: &Layout,
+        changes: &ChangeSet,
+        context: &ApplyContext,
+    ) -> Result<Applied, Error> {
+        if changes.is_empty() || context.is_over() {
+            return Ok(Applied::all(changes, |_| Outcome::NotTried));
+        }
+        let mut names = ByName::new();
+        for change in changes.changes() {
+            names.entry(change.key.owner.clone()).or_default().push(change);
+        }
+        let mut occupied = BTreeMap::<Fqdn, Occupied>::new();
+        for _ in 0..ROUNDS {
+            let mut plans = Vec::new();
+            for (owner, changes_there) in &names {
+                match plan::name(layout, owner, changes_there, occupied.get(owner)) {
+                    Ok(plan) => plans.push(plan),
+                    Err((culprit, error)) => return Ok(refused(changes, &culprit, error)),
+                }
+            }
+            let limits = self.limits();
+            let total = plans.iter().fold(limits.overhead, |sum, plan| sum + plan.cost(limits.batch.operations));
+            if let Some(over) = total.over(&limits.batch) {
+                return Err(error(ErrorKind::LimitExceeded, format!("applying a batch that is too large: {over}")));
+            }
+            let txn = first_transaction(layout, &plans, &occupied, context.fence.as_ref(), limits.batch.operations);
+            let answer = match self.api.write("applying a batch", &txn).await {
+                Ok(answer) => answer,
+                Err(failure) => return self.failed(changes, failure, &limits.batch),
+            };
+            let revision = answer.header().map_or(0, |header| header.revision().unsigned_abs());
+            if answer.succeeded() {
+                let batch = limits.batch;
+                return Ok(self.finish(layout, changes, plans, context, revision, batch).await);
+            }
+            match judge(layout, &plans, &occupied, context.fence.as_ref(), gets(&answer.op_responses()))? {
+                Verdict::Conflicts(owners) => return Ok(conflicts(changes, &owners)),
+                Verdict::Occupied(owners) => {
+                    let stale = self.look(layout, &names, &owners, &mut occupied).await?;
+                    if !stale.is_empty() {
+                        return Ok(conflicts(changes, &stale));
+                    }
+                }
+            }
+        }
+        // Somebody writes below these names faster than we look.
+        Ok(conflicts(changes, &occupied.into_keys().collect()))
+    }
+
+    /// Learns what is below names that were believed bare; gives those where the caller's picture is wrong.
+    async fn look(
+        &self,
+        layout: &Layout,
+        names: &ByName<'_>,
+        owners: &BTreeMap<Fqdn, u64>,
+        occupied: &mut BTreeMap<Fqdn, Occupied>,
+    ) -> Result<BTreeSet<Fqdn>, Error> {
+        let asked: Vec<_> = owners.keys().cloned().collect();
+        let mut stale = BTreeSet::new();
+        for Reading { keys, revision } in self.read_subtrees(layout, &asked).await? {
+            let entries = convert::entries(layout, &keys, revision, |owner| owners.contains_key(owner));
+            for entry in &entries {
+                let same = |change: &&Change| {
+                    let claim = change.after.as_ref().and_then(dnsprovider::ClaimedSet::claim_name);
+                    change.before.is_none() && change.key == *entry.key() && claim == entry.data.claim_name()
+                };
+                if names.get(&entry.key().owner).is_some_and(|changes| changes.iter().any(|change| same(&change))) {
+                    stale.insert(entry.key().owner.clone());
+                }
+            }
+            for (key, stored) in &keys {
+                let newer = |(owner, known): (&Fqdn, &u64)| {
+                    (stored.modified.unsigned_abs() > *known && is_at_or_below(layout, key, owner))
+                        .then(|| owner.clone())
+                };
+                stale.extend(owners.iter().filter_map(newer));
+                let Some(placed) = convert::place(layout, key, &stored.value) else { continue };
+                let Some((above, leaf)) = leaf_below(layout, &placed, key) else { continue };
+                if owners.contains_key(&above) {
+                    occupied.entry(above).or_default().leaves.insert(leaf);
+                }
+            }
+            for owner in owners.keys() {
+                occupied.entry(owner.clone()).or_default().revision = revision;
+            }
+        }
+        Ok(stale)
+    }
+
+    /// What a failed first transaction means.
+    fn failed(&self, changes: &ChangeSet, failure: Failure, used: &Cost) -> Result<Applied, Error> {
+        match failure.says {
+            Says::TooManyOperations => self.learn_operations(used.operations / 2),
+            Says::TooLarge => self.learn_octets(used.octets / 2),
+            _ => {}
+        }
+        if failure.undone {
+            return Err(failure.error);
+        }
+        Ok(Applied::all(changes, |key| Outcome::Unknown(failure.error.duplicate_for(key))))
+    }
+
+    /// The second and third step, and what became of every change.
+    async fn finish(
+        &self,
+        layout: &Layout,
+        changes: &ChangeSet,
+        mut plans: Vec<NamePlan>,
+        context: &ApplyContext,
+        revision: u64,
+        batch: Cost,
+    ) -> Applied {
+        let limit = batch.operations;
+        let fence = context.fence.as_ref();
+        let trimmed = self.trim(&plans, fence, revision, limit).await;
+        let settled = if plans.iter().any(|plan| plan.settle.is_some()) {
+            tokio::time::sleep(self.api.options().settle).await;
+            self.settle(layout, &plans, fence, revision, limit).await
+        } else {
+            BTreeMap::new()
+        };
+        let mut late: BTreeMap<Fqdn, (Option<Late>, Option<Late>)> = BTreeMap::new();
+        for (owner, outcome) in trimmed {
+            late.entry(owner).or_default().0 = Some(outcome);
+        }
+        for (owner, outcome) in settled {
+            late.entry(owner).or_default().1 = Some(outcome);
+        }
+        let mut applied = Applied::default();
+        let before = |key: &RrKey| {
+            changes.changes().find(|change| change.key == *key).is_some_and(|change| change.after.is_none())
+        };
+        for plan in &mut plans {
+            let (trim, settle) = late.remove(&plan.owner).unwrap_or_default();
+            for place in 0..plan.details.len() {
+                let key = plan.details[place].0.clone();
+                let exact = key.rr_type == dnsprovider::RrType::Cname && before(&key);
+                let outcome = match (&trim, &settle) {
+                    (Some(Late::Done(at)), _) => Outcome::Done(plan.version(place, *at)),
+                    (Some(late), _) => late.unfinished(&key),
+                    (None, Some(Late::Done(at))) if exact => Outcome::Done(Version::at(*at)),
+                    (None, Some(late)) if exact => late.outcome(&key),
+                    (None, _) => Outcome::Done(plan.version(place, revision)),
+                };
+                applied.add(&key, outcome);
+            }
+        }
+        applied
+    }
+
+    /// Deletes the old records of sets that were put first.
+    async fn trim(&self, plans: &[NamePlan], fence: Option<&Fence>, revision: u64, limit: u64) -> Vec<(Fqdn, Late)> {
+        let mut outcomes = Vec::new();
+        let room = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        for plan in plans.iter().filter(|plan| plan.trims(limit)) {
+            let mut known = revision;
+            let mut outcome = Late::Done(known);
+            for keys in plan.deletes.chunks(room) {
+                let (from, to) = plan.below();
+                let unchanged = Compare::mod_revision(from, CompareOp::Less, newer(known)).with_range(to);
+                let mut compares: Vec<_> = fence.map(fence_compare).into_iter().collect();
+                compares.push(unchanged);
+                let deletes: Vec<_> = keys.iter().map(|key| TxnOp::delete(key.clone(), None)).collect();
+                let txn = Txn::new().when(compares).and_then(deletes);
+                outcome = match self.api.write("deleting the old records of a large set", &txn).await {
+                    Ok(answer) if answer.succeeded() => Late::Done(revision_of(answer.header())),
+                    Ok(_) => Late::Conflict,
+                    Err(failure) => Late::Failed(failure),
+                };
+                match outcome {
+                    Late::Done(at) => known = at,
+                    _ => break,
+                }
+            }
+            outcomes.push((plan.owner.clone(), outcome));
+        }
+        outcomes
+    }
+
+    /// Deletes the CNAMEs whose place addresses have taken.
+    async fn settle(
+        &self,
+        layout: &Layout,
+        plans: &[NamePlan],
+        fence: Option<&Fence>,
+        revision: u64,
+        limit: u64,
+    ) -> BTreeMap<Fqdn, Late> {
+        let mut outcomes = BTreeMap::new();
+        // Two compares for each name, one for the fence.
+        let room = usize::try_from(limit.saturating_sub(1) / 2).unwrap_or(usize::MAX).max(1);
+        let waiting: Vec<_> = plans.iter().filter(|plan| plan.settle.is_some()).collect();
+        for part in waiting.chunks(room) {
+            let mut part = part.to_vec();
+            while !part.is_empty() {
+                let mut compares: Vec<_> = fence.map(fence_compare).into_iter().collect();
+                let mut witnesses: Vec<_> = fence.map(fence_witness).into_iter().collect();
+                let mut deletes = Vec::new();
+                for plan in &part {
+                    let key = plan.exact(layout);
+                    compares.push(Compare::mod_revision(key.clone(), CompareOp::Less, newer(revision)));
+                    compares.push(Compare::mod_revision(key.clone(), CompareOp::Greater, 0));
+                    witnesses.push(TxnOp::get(key.clone(), Some(GetOptions::new().with_keys_only())));
+                    deletes.push(TxnOp::delete(key, None));
+                }
+                let txn = Txn::new().when(compares).and_then(deletes).or_else(witnesses);
+                let answer = match self.api.write("deleting CNAMEs that gave way to addresses", &txn).await {
+                    Ok(answer) => answer,
+                    Err(failure) => {
+                        let late = |plan: &&NamePlan| (plan.owner.clone(), Late::Failed(failure.copy()));
+                        outcomes.extend(part.iter().map(late));
+                        break;
+                    }
+                };
+                let at = revision_of(answer.header());
+                if answer.succeeded() {
+                    outcomes.extend(part.iter().map(|plan| (plan.owner.clone(), Late::Done(at))));
+                    break;
+                }
+                let mut seen = gets(&answer.op_responses()).into_iter();
+                if fence.is_some_and(|fence| !fence_holds(fence, seen.next().as_ref())) {
+                    outcomes.extend(part.iter().map(|plan| (plan.owner.clone(), Late::Unfenced)));
+                    break;
+                }
+                let asked = part.len();
+                let mut left = Vec::new();
+                for (plan, seen) in part.into_iter().zip(seen) {
+                    match seen.kvs().first() {
+                        None => _ = outcomes.insert(plan.owner.clone(), Late::Done(at)),
+                        Some(kv) if kv.mod_revision() >= newer(revision) => {
+                            outcomes.insert(plan.owner.clone(), Late::Conflict);
+                        }
+                        Some(_) => left.push(plan),
+                    }
+                }
+                if left.len() == asked {
+                    // Refused without a reason that can be seen: not to be tried for ever.
+                    outcomes.extend(left.iter().map(|plan| (plan.owner.clone(), Late::Conflict)));
+                    break;
+                }
+                part = left;
+            }
+        }
+        outcomes
+    }
+}
+
+//----------- Late -----------------------------------------------------------
+
+/// What became of a later step of a name.
+enum Late {
+    Done(u64),
+    Conflict,
+    /// Somebody else leads by now.
+    Unfenced,
+    Failed(Failure),
+}
+
+impl Late {
+    /// For a set of which this step was all.
+    fn outcome(&self, key: &RrKey) -> Outcome {
+        match self {
+            Self::Done(at) => Outcome::Done(Version::at(*at)),
+            Self::Conflict => Outcome::Conflict,
+            Self::Unfenced => Outcome::NotTried,
+            Self::Failed(failure) if failure.undone => Outcome::Refused(failure.error.duplicate_for(key)),
+            Self::Failed(failure) => Outcome::Unknown(failure.error.duplicate_for(key)),
+        }
+    }
+
+    /// For a set of which a part is done.
+    fn unfinished(&self, key: &RrKey) -> Outcome {
+        let why = match self {
+            Self::Failed(failure) => return Outcome::Unknown(failure.error.duplicate_for(key)),
+            _ => "deleting the old records of a large set: something changed meanwhile; the new records are in place",
+        };
+        Outcome::Unknown(error(ErrorKind::Conflict, why).with_key(key))
+    }
+}
+
+impl Failure {
+    fn copy(&self) -> Self {
+        let error = error(self.error.kind(), self.error.message()).with_retry(self.error.retry());
+        Self { error, ..*self }
+    }
+}
+
+//----------- the first transaction ------------------------------------------
+
+fn first_transaction(
+    layout: &Layout,
+    plans: &[NamePlan],
+    occupied: &BTreeMap<Fqdn, Occupied>,
+    fence: Option<&Fence>,
+    limit: u64,
+) -> Txn {
+    let mut compares: Vec<_> = fence.map(fence_compare).into_iter().collect();
+    let mut operations = Vec::new();
+    let mut witnesses: Vec<_> = fence.map(fence_witness).into_iter().collect();
+    for plan in plans {
+        compares.extend(plan.compares(layout, occupied.get(&plan.owner)));
+        operations.extend(plan.operations(limit));
+        witnesses.extend(plan.witnesses(layout));
+    }
+    Txn::new().when(compares).and_then(operations).or_else(witnesses)
+}
+
+enum Verdict {
+    /// These names are not what the caller took them for.
+    Conflicts(BTreeSet<Fqdn>),
+    /// These hold keys of others, which the caller knows of: none is newer than the revision.
+    Occupied(BTreeMap<Fqdn, u64>),
+}
+
+/// Finds out why the first transaction was refused.
+fn judge(
+    layout: &Layout,
+    plans: &[NamePlan],
+    occupied: &BTreeMap<Fqdn, Occupied>,
+    fence: Option<&Fence>,
+    seen: Vec<GetResponse>,
+) -> Result<Verdict, Error> {
+    let mut seen = seen.into_iter();
+    if let Some(fence) = fence
+        && !fence_holds(fence, seen.next().as_ref())
+    {
+        let why = format!("applying a batch: the leadership at `{}` has passed to somebody else", fence.key);
+        return Err(error(ErrorKind::PermissionDenied, why));
+    }
+    let (mut conflicts, mut others) = (BTreeSet::new(), BTreeMap::new());
+    for plan in plans {
+        let (exact, below) = (seen.next(), seen.next());
+        let (Some(exact), Some(below)) = (exact, below) else {
+            return Err(error(ErrorKind::Protocol, "applying a batch: etcd left out part of its answer"));
+        };
+        let guard = &plan.guard;
+        let known = |kv: &etcd_client::KeyValue| kv.mod_revision() < newer(guard.revision);
+        let has = |key: &String| {
+            let at = below.kvs().iter().chain(exact.kvs()).any(|kv| kv.key() == key.as_bytes());
+            // Leaves of the apex in v1's place are not below `dns/apex`; their compare alone speaks for them.
+            at || !key.as_bytes().starts_with(&plan.below().0)
+        };
+        let exact_known = match exact.kvs().first() {
+            Some(kv) => known(kv) && !guard.no_exact,
+            None => !guard.had_exact,
+        };
+        let holds = exact_known
+            && below.kvs().iter().all(known)
+            && guard.old.iter().all(has)
+            && !guard.new.iter().any(|key| below.kvs().iter().any(|kv| kv.key() == key.as_bytes()));
+        if !holds || guard.stays_bare && !below.kvs().is_empty() {
+            conflicts.insert(plan.owner.clone());
+        } else if guard.was_bare && !below.kvs().is_empty() && !occupied.contains_key(&plan.owner) {
+            others.insert(plan.owner.clone(), guard.revision);
+        }
+    }
+    match (conflicts.is_empty(), others.is_empty()) {
+        (true, false) => Ok(Verdict::Occupied(others)),
+        // Only a compare that no witness stands for can have failed: leaves of the apex in v1's place.
+        (true, true) if plans.iter().any(|plan| plan.owner == layout.apex) => {
+            Ok(Verdict::Conflicts(BTreeSet::from([layout.apex.clone()])))
+        }
+        (true, true) => {
+            Err(error(ErrorKind::Protocol, "applying a batch: etcd refused it although all conditions hold"))
+        }
+        (false, _) => Ok(Verdict::Conflicts(conflicts)),
+    }
+}
+
+fn conflicts(changes: &ChangeSet, owners: &BTreeSet<Fqdn>) -> Applied {
+    Applied::all(changes, |key| if owners.contains(&key.owner) { Outcome::Conflict } else { Outcome::NotTried })
+}
+
+fn refused(changes: &ChangeSet, culprit: &RrKey, error: Error) -> Applied {
+    let mut applied = Applied::all(changes, |_| Outcome::NotTried);
+    applied.add(culprit, Outcome::Refused(error));
+    applied
+}
+
+//----------- small parts ----------------------------------------------------
+
+fn is_at_or_below(layout: &Layout, key: &[u8], owner: &Fqdn) -> bool {
+    let below = layout.path(owner).and_then(|path| key.strip_prefix(path.as_bytes()));
+    below.is_some_and(|below| matches!(below.first(), None | Some(b'/')))
+}
+
+fn gets(answers: &[TxnOpResponse]) -> Vec<GetResponse> {
+    let get = |answer: &TxnOpResponse| match answer {
+        TxnOpResponse::Get(get) => Some(get.clone()),
+        _ => None,
+    };
+    answers.iter().filter_map(get).collect()
+}
+
+fn newer(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> u64 {
+    header.map_or(0, |header| header.revision().unsigned_abs())
+}
+
+fn fence_compare(fence: &Fence) -> Compare {
+    let token = i64::try_from(fence.token).unwrap_or(i64::MAX);
+    Compare::create_revision(fence.key.as_bytes(), CompareOp::Equal, token)
+}
+
+fn fence_witness(fence: &Fence) -> TxnOp {
+    TxnOp::get(fence.key.as_bytes(), Some(GetOptions::new().with_keys_only()))
+}
+
+fn fence_holds(fence: &Fence, seen: Option<&GetResponse>) -> bool {
+    seen.and_then(|seen| seen.kvs().first()).is_some_and(|kv| kv.create_revision().unsigned_abs() == fence.token)
+}
