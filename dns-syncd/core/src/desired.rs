@@ -14,6 +14,7 @@ use dnsprovider::{Claim, ClaimedSet, Credits, Fqdn, RecordData, RrKey, RrSet, Rr
 use crate::event::{ClusterName, Place, ServiceId, Timestamp};
 use crate::federation::Federation;
 use crate::hosts::Hosts;
+use crate::memory::Memory;
 use crate::naming::{Level, Naming};
 use crate::offers::{Offer, Offers, offers};
 use crate::settings::{AllUnhealthy, Settings};
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub naming: &'a Naming,
     /// What the zone holds.
     pub zone: &'a ZoneView,
+    /// What it credited to clusters that have not answered yet.
+    pub memory: &'a Memory,
     /// Resolved load balancer names.
     pub hosts: &'a Hosts,
     /// Places that no cluster explains any more, with the time of their loss.
@@ -149,7 +152,7 @@ fn names(cx: &Context<'_>, service: &ServiceId, offers: &Offers, notes: &mut Vec
         let up = parents(&level).find_map(|parent| name_at.get(&parent));
         // Where a CNAME would lead: the first name upwards that has addresses, or none.
         let end = up.and_then(|up| end_of(&names, up));
-        let (published, withdrawn) = withdraw(contributions(cx, offers, &owner, &level), end);
+        let (published, withdrawn) = withdraw(&contributions(cx, service, offers, &owner, &level), end);
         let builder = Builder { cx, owner: &owner, ttl: offers.ttl, keep_ttl: offers.keeps_ttl };
         let (sets, left_out) = builder.address_sets(&published);
         let mut name = DesiredName { level: level.clone(), sets, stand_in: Vec::new(), published, withdrawn, left_out };
@@ -217,7 +220,13 @@ fn end_of<'a>(names: &'a BTreeMap<Fqdn, DesiredName>, from: &Fqdn) -> Option<&'a
 }
 
 /// Who has an address at a name: members by their own word, those that have not answered by the claims.
-fn contributions(cx: &Context<'_>, offers: &Offers, owner: &Fqdn, level: &Level) -> BTreeSet<Contribution> {
+fn contributions(
+    cx: &Context<'_>,
+    service: &ServiceId,
+    offers: &Offers,
+    owner: &Fqdn,
+    level: &Level,
+) -> BTreeSet<Contribution> {
     let mut all = BTreeSet::new();
     let mut add = |cluster: &ClusterName, address: IpAddr, hold: Hold, credited: bool| {
         all.insert(Contribution { cluster: cluster.clone(), address, hold, credited });
@@ -225,12 +234,6 @@ fn contributions(cx: &Context<'_>, offers: &Offers, owner: &Fqdn, level: &Level)
     for (cluster, offer) in &offers.by_cluster {
         let Some(standing) = cx.standings.clusters.get(cluster) else { continue };
         let place_known = standing.places.as_ref();
-        let by_credit = match (offer, place_known) {
-            (Offer::Unanswered, _) => true,
-            (Offer::Addresses { .. }, _) if *level == Level::Global => false,
-            (Offer::Addresses { addresses, pending }, None) => !addresses.is_empty() || *pending,
-            (Offer::Addresses { .. }, Some(_)) => false,
-        };
         let here = match (level, place_known) {
             (Level::Global, _) => true,
             (_, None) => false,
@@ -245,36 +248,39 @@ fn contributions(cx: &Context<'_>, offers: &Offers, owner: &Fqdn, level: &Level)
             standing if standing.expired => Hold::Expired,
             _ => Hold::Kept,
         };
-        let mut credits = by_credit;
-        if let Offer::Addresses { addresses, pending } = offer {
-            if here && !by_credit {
-                addresses.iter().for_each(|address| add(cluster, *address, hold, true));
-                credits = *pending;
+        match offer {
+            // An adopted address has no credit and may be from anybody who has not answered yet.
+            Offer::Unanswered => {
+                for (credited, address) in cx.memory.at(service, owner) {
+                    if credited.as_ref().is_none_or(|credited| credited == cluster) {
+                        add(cluster, *address, hold, credited.is_some());
+                    }
+                }
             }
-        }
-        if credits {
-            let unanswered = matches!(offer, Offer::Unanswered);
-            for (address, credit) in held_for(cx, owner, cluster, unanswered) {
-                add(cluster, address, hold, credit);
+            Offer::Addresses { addresses, pending } => {
+                if here {
+                    for address in addresses {
+                        add(cluster, *address, hold, true);
+                    }
+                }
+                let unplaced = place_known.is_none() && *level != Level::Global && !addresses.is_empty();
+                if unplaced || (*pending && (here || place_known.is_none())) {
+                    for address in credited_to(cx, owner, cluster) {
+                        add(cluster, address, hold, true);
+                    }
+                }
             }
         }
     }
     all
 }
 
-/// The addresses that our sets at a name credit to a cluster. One that is credited to nobody was adopted and counts
-/// for every cluster that has not answered yet.
-fn held_for<'a>(
-    cx: &Context<'a>,
-    owner: &Fqdn,
-    cluster: &'a str,
-    unanswered: bool,
-) -> impl Iterator<Item = (IpAddr, bool)> + use<'a> {
+/// The addresses that our sets at a name credit to a cluster that has answered.
+fn credited_to<'a>(cx: &Context<'a>, owner: &Fqdn, cluster: &'a str) -> impl Iterator<Item = IpAddr> + use<'a> {
     let zone = cx.zone;
     let ours = zone.at(owner).iter().filter(move |entry| zone.ownership(entry) != Ownership::Foreign);
     ours.flat_map(|entry| entry.data.credited()).filter_map(move |(record, credits)| {
-        let credited = credits.iter().any(|credit| **credit == *cluster);
-        if credited || (unanswered && credits.is_empty()) { Some((address(record)?, credited)) } else { None }
+        if credits.iter().any(|credit| **credit == *cluster) { address(record) } else { None }
     })
 }
 
@@ -283,7 +289,7 @@ fn held_for<'a>(
 /// A drained address goes where its set keeps a firm one; an expired one where its set keeps one of a known cluster.
 /// Where that leaves the name as it is but all its addresses are drained or expired, they go if the name, as a CNAME,
 /// ends at sets of the same types that have such an address.
-fn withdraw(all: BTreeSet<Contribution>, end: Option<&DesiredName>) -> (Vec<Contribution>, Vec<Contribution>) {
+fn withdraw(all: &BTreeSet<Contribution>, end: Option<&DesiredName>) -> (Vec<Contribution>, Vec<Contribution>) {
     let firm = |family: bool| all.iter().any(|one| one.address.is_ipv4() == family && one.hold == Hold::Firm);
     let drained = |family: bool| all.iter().any(|one| one.address.is_ipv4() == family && one.hold == Hold::Drained);
     let may_go = |one: &Contribution| match one.hold {

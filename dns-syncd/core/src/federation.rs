@@ -115,7 +115,7 @@ impl Federation {
     pub fn apply(&mut self, event: SourceEvent, now: Timestamp) -> Dirty {
         match event {
             SourceEvent::Joined { cluster } => self.join(cluster, now),
-            SourceEvent::Answer { cluster, answer } => self.answer(cluster, answer, now),
+            SourceEvent::Answer { cluster, answer } => self.answer(&cluster, answer, now),
             SourceEvent::Service { cluster, service, copy } => self.service(&cluster, service, copy),
             SourceEvent::Places { cluster, places } => match self.clusters.get_mut(&cluster) {
                 Some(member) if member.places.as_ref() != Some(&places) => {
@@ -145,7 +145,7 @@ impl Federation {
                 _ => Dirty::nothing(),
             },
             SourceEvent::Unjoined { cluster } => self.depart(&cluster, now, Departure::Unjoined),
-            SourceEvent::Problems { origin, problems } => self.report(origin, problems),
+            SourceEvent::Problems { origin, problems } => self.report(&origin, problems),
         }
     }
 
@@ -252,8 +252,8 @@ impl Federation {
         }
     }
 
-    fn answer(&mut self, cluster: ClusterName, answer: ClusterAnswer, now: Timestamp) -> Dirty {
-        self.departed.remove(&cluster);
+    fn answer(&mut self, cluster: &ClusterName, answer: ClusterAnswer, now: Timestamp) -> Dirty {
+        self.departed.remove(cluster);
         let member = self.clusters.entry(cluster.clone()).or_insert_with(|| Cluster::unseen(now, "it is new"));
         let whole = !member.is_known() || member.places != answer.places || member.labels != answer.labels;
         if !member.is_known() {
@@ -271,11 +271,11 @@ impl Federation {
         let mut changed: BTreeSet<ServiceId> =
             before.into_iter().filter(|gone| !answer.services.contains_key(gone)).collect();
         for gone in &changed {
-            self.forget_copy(gone, &cluster);
+            self.forget_copy(gone, cluster);
         }
         for (service, copy) in answer.services {
             let copies = self.copies.entry(service.clone()).or_default();
-            if copies.get(&cluster) != Some(&copy) {
+            if copies.get(cluster) != Some(&copy) {
                 count_hosts(&mut self.hosts, Some(&copy), true);
                 let old = copies.insert(cluster.clone(), copy);
                 count_hosts(&mut self.hosts, old.as_ref(), false);
@@ -287,32 +287,29 @@ impl Federation {
 
     fn service(&mut self, cluster: &ClusterName, service: ServiceId, copy: Option<ServiceCopy>) -> Dirty {
         let Some(member) = self.clusters.get_mut(cluster) else { return Dirty::nothing() };
-        match copy {
-            Some(copy) => {
-                member.services.insert(service.clone());
-                let copies = self.copies.entry(service.clone()).or_default();
-                if copies.get(cluster) == Some(&copy) {
-                    return Dirty::nothing();
-                }
-                count_hosts(&mut self.hosts, Some(&copy), true);
-                let old = copies.insert(cluster.clone(), copy);
-                count_hosts(&mut self.hosts, old.as_ref(), false);
+        if let Some(copy) = copy {
+            member.services.insert(service.clone());
+            let copies = self.copies.entry(service.clone()).or_default();
+            if copies.get(cluster) == Some(&copy) {
+                return Dirty::nothing();
             }
-            None => {
-                member.services.remove(&service);
-                self.forget_copy(&service, cluster);
-            }
+            count_hosts(&mut self.hosts, Some(&copy), true);
+            let old = copies.insert(cluster.clone(), copy);
+            count_hosts(&mut self.hosts, old.as_ref(), false);
+        } else {
+            member.services.remove(&service);
+            self.forget_copy(&service, cluster);
         }
         Dirty::Services(BTreeSet::from([service]))
     }
 
-    fn report(&mut self, origin: Arc<str>, problems: Vec<Problem>) -> Dirty {
+    fn report(&mut self, origin: &Arc<str>, problems: Vec<Problem>) -> Dirty {
         let before = if problems.is_empty() {
-            self.problems.remove(&origin)
+            self.problems.remove(origin)
         } else {
             self.problems.insert(origin.clone(), problems)
         };
-        let after = self.problems.get(&origin).into_iter().flatten();
+        let after = self.problems.get(origin).into_iter().flatten();
         Dirty::Services(before.iter().flatten().chain(after).filter_map(|problem| problem.service.clone()).collect())
     }
 

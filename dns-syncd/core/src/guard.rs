@@ -18,7 +18,7 @@ use crate::settings::GuardSettings;
 /// Below this many claimed sets a percentage says nothing.
 const SMALLEST_BASE: usize = 10;
 /// How long an approval holds in a daemon.
-const APPROVAL: Duration = Duration::from_secs(3600);
+const APPROVAL: Duration = Duration::from_hours(1);
 
 /// Why a change is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,7 +208,9 @@ impl Guard {
             return None;
         }
         let mut hasher = Sha256::new();
-        digests.iter().for_each(|digest| hasher.update(digest));
+        for digest in &digests {
+            hasher.update(digest);
+        }
         let hash = hasher.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         self.shown.insert(hash.clone(), digests);
         Some(hash)

@@ -16,7 +16,7 @@ const MERGED_ANSWERS: usize = 3;
 /// When to ask again after no or a negative answer, and the bounds of a TTL taken from an answer.
 const RETRY: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// What a resolver said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum HostAddresses {
 struct Host {
     answers: VecDeque<BTreeSet<IpAddr>>,
     negative_since: Option<Timestamp>,
+    /// It has been told that the grace of a negative answer is over.
+    over: bool,
     ask_at: Timestamp,
 }
 
@@ -65,6 +67,7 @@ impl Hosts {
         match resolution {
             Resolution::Addresses(addresses, ttl) => {
                 host.negative_since = None;
+                host.over = false;
                 host.ask_at = now.plus(ttl.clamp(SHORTEST, LONGEST));
                 host.answers.push_back(addresses);
                 if host.answers.len() > MERGED_ANSWERS {
@@ -88,6 +91,18 @@ impl Hosts {
             _ if host.answers.is_empty() => HostAddresses::Pending,
             _ => HostAddresses::Known(host.answers.iter().flatten().copied().collect()),
         }
+    }
+
+    /// The names whose negative answers have just outlived the grace, so that their addresses are gone by time alone.
+    pub fn run_out(&mut self, grace: Duration, now: Timestamp) -> Vec<Arc<str>> {
+        let mut names = Vec::new();
+        for (name, host) in &mut self.0 {
+            if !host.over && host.negative_since.is_some_and(|since| now >= since.plus(grace)) {
+                host.over = true;
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// The names to ask now.
@@ -114,7 +129,7 @@ impl Hosts {
 mod tests {
     use super::*;
 
-    const GRACE: Duration = Duration::from_secs(300);
+    const GRACE: Duration = Duration::from_mins(5);
 
     fn addresses(list: &[&str]) -> BTreeSet<IpAddr> {
         list.iter().filter_map(|text| text.parse().ok()).collect()
@@ -127,7 +142,7 @@ mod tests {
     }
 
     fn answered(list: &[&str]) -> Resolution {
-        Resolution::Addresses(addresses(list), Duration::from_secs(60))
+        Resolution::Addresses(addresses(list), Duration::from_mins(1))
     }
 
     #[test]

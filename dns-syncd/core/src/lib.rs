@@ -15,6 +15,7 @@ pub mod event;
 pub mod federation;
 pub mod guard;
 pub mod hosts;
+pub mod memory;
 mod naming;
 pub mod offers;
 pub mod plan;

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use dnsprovider::{Fqdn, Ttl};
 
 use crate::desired::{Context, Note};
 use crate::event::{ClusterName, Endpoint, ServiceCopy, ServiceId};
 use crate::hosts::HostAddresses;
+use crate::memory::held_ttl;
 use crate::selector::Selector;
 use crate::settings::ClusterSettings;
 use crate::zone::Ownership;
@@ -108,29 +108,21 @@ fn credited(cx: &Context<'_>, service: &ServiceId, offers: &mut Offers) {
     if !cx.standings.some_unanswered {
         return;
     }
-    let held: Vec<_> = cx
-        .zone
-        .names_of(service)
-        .flat_map(|owner| cx.zone.at(owner))
-        .filter(|entry| cx.zone.ownership(entry) != Ownership::Foreign)
-        .collect();
-    let mut names: BTreeSet<&Arc<str>> = BTreeSet::new();
-    let (mut uncredited, mut has_address) = (false, false);
-    for entry in held.iter().filter(|entry| entry.data.set.cname_target().is_none()) {
-        for (_, credits) in entry.data.credited() {
-            has_address = true;
-            uncredited |= credits.is_empty();
-            names.extend(credits);
-        }
-    }
+    let held = || cx.zone.names_of(service).flat_map(|owner| cx.zone.at(owner));
+    let ours = || held().filter(|entry| cx.zone.ownership(entry) != Ownership::Foreign);
+    let names: BTreeSet<&ClusterName> = cx.memory.of(service).filter_map(|(cluster, _)| cluster.as_ref()).collect();
     // Names that hold CNAMEs alone credit nobody, so nobody's silence may end them.
-    let anybody = uncredited || (!held.is_empty() && !has_address);
+    let cnames_alone = ours().next().is_some() && ours().all(|entry| entry.data.set.cname_target().is_some());
+    let anybody = cnames_alone || cx.memory.of(service).any(|(cluster, _)| cluster.is_none());
     for (cluster, standing) in &cx.standings.clusters {
         if !standing.answered && (anybody || names.contains(cluster)) {
             offers.by_cluster.insert(cluster.clone(), Offer::Unanswered);
             offers.counts = true;
             offers.keeps_ttl = true;
         }
+    }
+    if offers.keeps_ttl {
+        offers.ttl = held_ttl(cx.zone, service).unwrap_or(offers.ttl);
     }
 }
 

@@ -4,6 +4,7 @@
 //! is most urgent, [`Reconciler::record`] takes the outcome in. Reading and writing are the caller's; so is time.
 //! In: events, snapshots, outcomes, the time · Out: change sets, reports · Pure: yes.
 
+mod inspect;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::event::{Place, ServiceId, SourceEvent, Timestamp};
 use crate::federation::{Departure, Dirty, Federation};
 use crate::guard::{Guard, Limit, LossCount, Verdict};
 use crate::hosts::{Hosts, Resolution};
+use crate::memory::Memory;
 use crate::naming::Naming;
 use crate::plan::{PlannedChange, ServicePlan, Urgency, plan_service, plan_strays};
 use crate::report::{ChangeReport, PlanReport, RecordReport, RefusalReport};
@@ -66,6 +68,7 @@ pub struct Reconciler {
     standings: Standings,
     hosts: Hosts,
     zone: ZoneView,
+    memory: Memory,
     lost_places: BTreeMap<Place, Timestamp>,
     dirty: BTreeSet<PlanKey>,
     plans: BTreeMap<PlanKey, ServicePlan>,
@@ -93,6 +96,7 @@ impl Reconciler {
             standings: Standings::default(),
             hosts: Hosts::default(),
             zone: ZoneView::new(&settings, capabilities.answers_subtree),
+            memory: Memory::default(),
             lost_places: BTreeMap::new(),
             dirty: BTreeSet::new(),
             plans: BTreeMap::new(),
@@ -114,6 +118,9 @@ impl Reconciler {
 
     /// Takes an event of a source in.
     pub fn observe(&mut self, event: SourceEvent, now: Timestamp) {
+        if let SourceEvent::Answer { cluster, .. } | SourceEvent::Unjoined { cluster } = &event {
+            self.memory.forget(cluster);
+        }
         let dirty = self.federation.apply(event, now);
         self.mark(dirty);
     }
@@ -124,6 +131,9 @@ impl Reconciler {
         self.zone.load(snapshot);
         let dirty = self.federation.remember(self.zone.credited_clusters(), now);
         self.mark(dirty);
+        self.memory.learn(&self.zone, &self.naming, |cluster| {
+            self.federation.clusters().get(cluster).is_some_and(|member| member.answered)
+        });
         self.mark(Dirty::All);
         self.guard.claimed(self.zone.claimed_sets(), now);
     }
@@ -161,7 +171,9 @@ impl Reconciler {
     /// The load balancer names to resolve now; each is given once per pause.
     pub fn hosts_to_resolve(&mut self, now: Timestamp) -> Vec<Arc<str>> {
         let due = self.hosts.due(now);
-        due.iter().for_each(|host| self.hosts.asked(host, now));
+        for host in &due {
+            self.hosts.asked(host, now);
+        }
         due
     }
 
@@ -198,6 +210,7 @@ impl Reconciler {
     /// What time alone changed: clusters that left, graces that ended, places that are lost.
     fn tick(&mut self, now: Timestamp) {
         for cluster in standing::leavers(&self.federation, &self.settings, now) {
+            self.memory.forget(&cluster);
             let dirty = self.federation.depart(&cluster, now, Departure::Left);
             self.mark(dirty);
         }
@@ -205,6 +218,9 @@ impl Reconciler {
         if standings != self.standings {
             self.standings = standings;
             self.mark(Dirty::All);
+        }
+        if !self.standings.some_unanswered {
+            self.memory.clear();
         }
         let explained =
             |place: &Place| {
@@ -227,6 +243,9 @@ impl Reconciler {
         }
         if changed || ended {
             self.mark(Dirty::All);
+        }
+        for host in self.hosts.run_out(self.settings.unreachable_grace, now) {
+            self.mark(Dirty::Services(self.federation.services_behind(&host)));
         }
         if !self.dirty.is_empty() {
             let inside = |host: &Arc<str>| Fqdn::parse(host).is_ok_and(|name| name.is_at_or_below(&self.settings.zone));
@@ -312,6 +331,7 @@ impl Reconciler {
             settings: &self.settings,
             naming: &self.naming,
             zone: &self.zone,
+            memory: &self.memory,
             hosts: &self.hosts,
             lost_places: &self.lost_places,
             records_per_set: self.records_per_set,
@@ -529,7 +549,13 @@ impl Reconciler {
 
     fn all_services(&self) -> BTreeSet<ServiceId> {
         let planned = self.plans.keys().flatten();
-        self.federation.services().chain(self.zone.services()).chain(planned).cloned().collect()
+        self.federation
+            .services()
+            .chain(self.zone.services())
+            .chain(self.memory.services())
+            .chain(planned)
+            .cloned()
+            .collect()
     }
 
     fn version_at(&self, owner: &Fqdn) -> Option<u64> {
@@ -543,5 +569,5 @@ impl Reconciler {
     }
 
     /// How long the caller's clock may have to look back: marks of writes older than this are forgotten.
-    const REMEMBER_WRITES: Duration = Duration::from_secs(600);
+    const REMEMBER_WRITES: Duration = Duration::from_mins(10);
 }

@@ -109,7 +109,7 @@ impl From<&Refusal> for RefusalReport {
             rr_type: refusal.rr_type.as_ref().map(ToString::to_string),
             cluster: refusal.cluster.as_ref().map(ToString::to_string),
             service: refusal.service.as_ref().map(ToString::to_string),
-            reason: refusal.reason.to_string(),
+            reason: refusal.reason.clone(),
         }
     }
 }

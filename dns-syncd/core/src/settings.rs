@@ -11,6 +11,7 @@ use crate::event::ClusterName;
 
 /// Everything that the decisions depend on beside clusters, zone and time.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of an operator")]
 pub struct Settings {
     /// Name of the federation, a DNS label.
     pub federation: Arc<str>,
@@ -160,6 +161,6 @@ pub struct GuardSettings {
 
 impl Default for GuardSettings {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), max_delete: 30, max_update: 30, max_emptied: 10, freeze: false }
+        Self { window: Duration::from_mins(10), max_delete: 30, max_update: 30, max_emptied: 10, freeze: false }
     }
 }

@@ -13,6 +13,7 @@ use crate::settings::Settings;
 
 /// What one cluster's word is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of which decides alone somewhere")]
 pub struct Standing {
     /// Reachable, lists finished.
     pub known: bool,

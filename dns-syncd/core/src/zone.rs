@@ -1,7 +1,6 @@
 //! The zone as it was last read, with the indexes that planning needs.
 //!
-//! Everything at or below the suffix is kept: our sets because the zone is our memory, those of others because they
-//! block names. In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
+//! Our sets are kept because the zone is our memory, those of others at or below the suffix because they block names. In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,9 +73,10 @@ impl ZoneView {
     }
 
     /// Replaces what stands at one name.
-    pub fn set_name(&mut self, owner: &Fqdn, entries: Vec<Entry>) {
+    pub fn set_name(&mut self, owner: &Fqdn, mut entries: Vec<Entry>) {
+        // Elsewhere in the zone only what carries our claim matters: it was ours before the suffix changed.
         if !owner.is_at_or_below(&self.suffix) {
-            return;
+            entries.retain(|entry| self.ownership(entry) == Ownership::Ours);
         }
         let old = self.snapshot.entries.remove(owner).unwrap_or_default();
         self.index(owner, &old, false);

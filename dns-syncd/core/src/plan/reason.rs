@@ -42,6 +42,7 @@ enum Cause {
     StoodIn,
     Drained,
     Unjoined,
+    Led,
     Gone,
     Left,
     Excluded,
@@ -53,7 +54,7 @@ impl Cause {
     /// Whether the guard counts a loss by this cause, when the name afterwards leads to an address or does not.
     fn counts(self, leads: bool) -> bool {
         match self {
-            Self::StoodIn | Self::Drained | Self::Unjoined => false,
+            Self::StoodIn | Self::Drained | Self::Unjoined | Self::Led => false,
             Self::Unhealthy | Self::Moved | Self::LeftOut => !leads,
             Self::Gone | Self::Left | Self::Excluded | Self::Place | Self::Unclaimed => true,
         }
@@ -67,6 +68,9 @@ impl Cause {
             Self::StoodIn => format!("{cluster} is unknown and others stand in"),
             Self::Drained => format!("{cluster} is drained"),
             Self::Unjoined => format!("{cluster} was unjoined"),
+            Self::Led => "its CNAME leads there again".into(),
+            Self::Gone if cluster.is_empty() => "the service counts in no cluster any more".into(),
+            Self::Place if cluster.is_empty() => "no cluster is in this place any more".into(),
             Self::Gone => format!("the service does not count in {cluster} any more"),
             Self::Left => format!("{cluster} has left"),
             Self::Excluded => format!("{cluster} may not publish it"),
@@ -190,6 +194,9 @@ impl Teller<'_> {
             if wanted.published.iter().any(|one| of(&one)) {
                 return Cause::LeftOut;
             }
+            if wanted.stand_in.iter().any(|set| addresses(Some(set)).contains(&address)) {
+                return Cause::Led;
+            }
         }
         let Some(copy) = self.cx.federation.copies(self.service).and_then(|copies| copies.get(cluster)) else {
             return if standing.answered { Cause::Gone } else { Cause::Unhealthy };
@@ -218,16 +225,16 @@ impl Teller<'_> {
     /// Why a name goes that has no address to tell it by.
     fn name_cause(&self) -> (Cause, String) {
         if !self.counts {
-            return (Cause::Gone, "any cluster".into());
+            return (Cause::Gone, String::new());
         }
         let place = match self.cx.naming.parse(self.owner) {
             Some((_, Level::Region(region))) => Place::new(region, ""),
             Some((_, Level::Zone { region, zone })) => Place::new(region, zone),
-            _ => return (Cause::Place, "any cluster".into()),
+            _ => return (Cause::Place, String::new()),
         };
         match self.cx.federation.unjoined_from(&place) {
             Some(cluster) => (Cause::Unjoined, cluster.to_string()),
-            None => (Cause::Place, "any cluster".into()),
+            None => (Cause::Place, String::new()),
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Batch, Failure, PlanKey, Reconciler, Written};
 use crate::event::Timestamp;
 
 /// Shortest and longest pause before a plan that failed is tried again.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 /// After so many conflicts in a row point reads do not help: read the whole zone.
 const CONFLICTS: u32 = 3;
 
@@ -30,6 +30,7 @@ pub struct FollowUp {
 
 impl Reconciler {
     /// Takes the outcome of a batch in.
+    #[expect(clippy::needless_pass_by_value, reason = "a batch is settled once")]
     pub fn record(&mut self, batch: Batch, applied: &Applied, now: Timestamp) -> FollowUp {
         let mut follow = FollowUp::default();
         let mut fates: BTreeMap<PlanKey, Fate> = BTreeMap::new();
@@ -126,11 +127,11 @@ impl Reconciler {
             entries.insert(place, entry);
         }
         let key = self.plan_of(owner);
-        if let Some(plan) = self.plans.get(&key) {
-            if let Some(planned) = plan.changes.iter().find(|planned| planned.change == *change) {
-                let planned = planned.clone();
-                self.guard.wrote(&planned, now);
-            }
+        if let Some(plan) = self.plans.get(&key)
+            && let Some(planned) = plan.changes.iter().find(|planned| planned.change == *change)
+        {
+            let planned = planned.clone();
+            self.guard.wrote(&planned, now);
         }
         self.zone.set_name(owner, entries);
         self.guard.claimed(self.zone.claimed_sets(), now);
@@ -152,7 +153,7 @@ impl Reconciler {
         };
         let error = fate.error.clone().unwrap_or_else(|| "somebody else changed the name meanwhile".into());
         self.failures.insert(key, Failure { attempts, until: now.plus(pause), error });
-        fate.conflict && attempts % CONFLICTS == 0
+        fate.conflict && attempts.is_multiple_of(CONFLICTS)
     }
 
     fn release(&mut self, batch: &Batch, now: Timestamp) {

@@ -1,0 +1,69 @@
+//! What the caller may look at between its calls: plans, changes at a name, what a rolling audit found.
+
+use std::collections::BTreeSet;
+
+use dnsprovider::{Change, Entry, Fqdn, Snapshot};
+
+use super::{Reconciler, ServicePlan};
+use crate::event::{ServiceId, Timestamp};
+use crate::guard::Limit;
+use crate::plan::{PlannedChange, Urgency};
+
+impl Reconciler {
+    /// Every plan with anything to do or to say, by service; without a service, the names that belong to none.
+    pub fn plans(&self) -> impl Iterator<Item = (Option<&ServiceId>, &ServicePlan)> {
+        self.plans.iter().map(|(key, plan)| (key.as_ref(), plan))
+    }
+
+    /// What is planned at a name, with the limit that holds it.
+    pub fn changes_at(&self, owner: &Fqdn, now: Timestamp) -> Vec<(&PlannedChange, Option<Limit>)> {
+        let Some(plan) = self.plans.get(&self.plan_of(owner)) else { return Vec::new() };
+        let held = self.held_in(plan, now);
+        let limit = |planned: &PlannedChange| {
+            held.iter().find(|(one, _)| one.change.key == planned.change.key).map(|(_, limit)| *limit)
+        };
+        let here = plan.changes.iter().filter(|planned| planned.change.key.owner == *owner);
+        here.map(|planned| (planned, limit(planned))).collect()
+    }
+
+    /// The plan's own account of a change, while it is planned.
+    pub fn planned(&self, change: &Change) -> Option<&PlannedChange> {
+        let plan = self.plans.get(&self.plan_of(&change.key.owner))?;
+        plan.changes.iter().find(|planned| planned.change == *change)
+    }
+
+    /// True when there is something that [`Reconciler::plan`] has not looked at yet.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// How urgent the next batch may be; it may still turn out that everything is held.
+    pub fn next_urgency(&self, now: Timestamp) -> Option<Urgency> {
+        let waits = |key| self.failures.get(key).is_some_and(|failure| now < failure.until);
+        self.queue.iter().find(|(_, key)| !self.in_flight.contains(key) && !waits(key)).map(|(urgency, _)| *urgency)
+    }
+
+    /// Compares a page of the zone, read from `begun` on, with the view; gives the names that must be read again.
+    /// Names that were written meanwhile are left to the next audit.
+    pub fn audit_page(&self, begun: Timestamp, page: &[Entry]) -> BTreeSet<Fqdn> {
+        let mut found = Snapshot::default();
+        found.extend(page.iter().filter(|entry| entry.key().owner.is_at_or_below(&self.settings.suffix)).cloned());
+        let differs = |owner: &&Fqdn| {
+            let data = |entries: &[Entry]| entries.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>();
+            !self.outdates(owner, begun) && data(found.at(owner)) != data(self.zone.at(owner))
+        };
+        found.entries.keys().filter(differs).cloned().collect()
+    }
+
+    /// The names of the view that none of the audited pages had, without those written since `begun`.
+    pub fn audit_missing(&self, begun: Timestamp, seen: &BTreeSet<Fqdn>) -> BTreeSet<Fqdn> {
+        let held = self.zone.iter().map(|entry| &entry.key().owner);
+        held.filter(|owner| !seen.contains(*owner) && !self.outdates(owner, begun)).cloned().collect()
+    }
+
+    /// True when a read that began at this time may show the name as it was before a write of ours.
+    fn outdates(&self, owner: &Fqdn, begun: Timestamp) -> bool {
+        let written = self.written.get(owner).is_some_and(|written| written.at >= begun);
+        written || self.in_flight.contains(&self.plan_of(owner))
+    }
+}

@@ -1,0 +1,413 @@
+//! Golden scenarios: scripts of cluster events and clock steps, and the plans that must come of them.
+//!
+//! `scenarios/NAME.txt` is the script, `scenarios/NAME.out` what it must print. `UPDATE_SCENARIOS=1` rewrites the
+//! latter; read the difference before it is committed. The language is that of `Script::line`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_sync_core::hosts::Resolution;
+use dns_sync_core::{
+    Adopt, AllUnhealthy, ClusterAnswer, Endpoint, Place, Problem, Reconciler, ServiceCopy, ServiceId, Settings,
+    SourceEvent, Timestamp,
+};
+use dnsprovider::capabilities::Atomicity;
+use dnsprovider::store::ZoneStore;
+use dnsprovider::{
+    Blocks, Capabilities, ClaimedSet, Entry, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Ttl, Version, memory,
+};
+
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { run(stringify!($name)); })*
+        #[test]
+        fn every_script_is_run() {
+            let listed: BTreeSet<&str> = [$(stringify!($name)),*].into();
+            for entry in std::fs::read_dir(folder()).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let stem = name.split('.').next().unwrap();
+                assert!(listed.contains(stem), "{name} is not listed in scenarios.rs");
+            }
+        }
+    };
+}
+
+scenarios!(
+    table_a,
+    table_b,
+    join_one_by_one,
+    unknown_is_not_empty,
+    restart_with_a_missing_cluster,
+    leaving,
+    drain,
+    guard,
+    foreign_sets,
+    etcd_neighbors,
+    adopt,
+    selectors_and_trust,
+    topology,
+    load_balancer_names,
+    levels_and_limits,
+    sources_alone,
+);
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+fn run(name: &str) {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.txt"))).unwrap();
+    let mut script = Script::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            writeln!(script.out, "{line}").unwrap();
+            continue;
+        }
+        writeln!(script.out, "> {line}").unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        script.line(&words).unwrap_or_else(|| panic!("{name}.txt:{}: cannot read `{line}`", number + 1));
+    }
+    let golden = folder().join(format!("{name}.out"));
+    if std::env::var_os("UPDATE_SCENARIOS").is_some() {
+        std::fs::write(&golden, &script.out).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    assert!(
+        expected == script.out,
+        "{name} printed something else than {name}.out:\n{}",
+        difference(&expected, &script.out)
+    );
+}
+
+fn difference(expected: &str, printed: &str) -> String {
+    let (expected, printed): (Vec<_>, Vec<_>) = (expected.lines().collect(), printed.lines().collect());
+    let at = expected.iter().zip(&printed).take_while(|(a, b)| a == b).count();
+    let show = |lines: &[&str]| lines.iter().skip(at).take(8).copied().collect::<Vec<_>>().join("\n  ");
+    format!("line {}\nexpected:\n  {}\nprinted:\n  {}", at + 1, show(&expected), show(&printed))
+}
+
+struct Script {
+    settings: Settings,
+    capabilities: Capabilities,
+    reconciler: Option<Reconciler>,
+    store: ZoneStore,
+    clusters: BTreeMap<String, ClusterAnswer>,
+    now: Timestamp,
+    out: String,
+}
+
+impl Script {
+    fn new() -> Self {
+        let zone = Fqdn::parse("example.com").unwrap();
+        Self {
+            settings: Settings::new("ufp", zone.clone()),
+            capabilities: memory::capabilities(),
+            reconciler: None,
+            store: ZoneStore::new("test", zone),
+            clusters: BTreeMap::new(),
+            now: Timestamp(1_800_000_000_000),
+            out: String::new(),
+        }
+    }
+
+    /// One line of a script:
+    ///
+    /// `set KEY VALUE` · `cluster NAME [REGION[/ZONE]]… [label:K=V]…` (answers in full) · `answer NAME` (again, after a
+    /// restart) · `joined NAME` · `service NS/NAME CLUSTER ADDRESS… [unready] [ttl=N] [selector=JSON]` ·
+    /// `gone NS/NAME CLUSTER` · `unknown NAME` · `disappeared NAME` · `unjoined NAME` · `unreadable NS/NAME` ·
+    /// `readable` · `resolved HOST ADDRESS…|negative|failed` · `restart` · `foreign NAME TYPE DATA…` ·
+    /// `foreign-key NAME DATA` · `remove NAME TYPE` (by hand) · `wait 5m` · `sync` (plan and write) · `plan` ·
+    /// `records` · `zone` · `approve` (what is held)
+    fn line(&mut self, words: &[&str]) -> Option<()> {
+        match words {
+            ["set", key, value @ ..] => self.set(key, &value.join(" "))?,
+            ["cluster", name, rest @ ..] => {
+                let answer = self.clusters.entry((*name).into()).or_default();
+                let places = rest.iter().filter(|word| !word.starts_with("label:") && **word != "nowhere");
+                let place = |word: &&str| {
+                    let (region, zone) = word.split_once('/').unwrap_or((word, ""));
+                    Place::new(region.trim_matches('-'), zone)
+                };
+                answer.places = (!rest.contains(&"nowhere")).then(|| places.map(place).collect());
+                let labels = rest.iter().filter_map(|word| word.strip_prefix("label:")?.split_once('='));
+                answer.labels = labels.map(|(key, value)| (key.into(), value.into())).collect();
+                self.send_answer(name);
+            }
+            ["answer", name] => self.send_answer(name),
+            ["joined", name] => self.send(SourceEvent::Joined { cluster: (*name).into() }),
+            ["service", service, cluster, rest @ ..] => {
+                let (service, copy) = (service_id(service)?, copy(rest));
+                self.clusters.get_mut(*cluster)?.services.insert(service.clone(), copy.clone());
+                self.send(SourceEvent::Service { cluster: (*cluster).into(), service, copy: Some(copy) });
+            }
+            ["gone", service, cluster] => {
+                let service = service_id(service)?;
+                self.clusters.get_mut(*cluster)?.services.remove(&service);
+                self.send(SourceEvent::Service { cluster: (*cluster).into(), service, copy: None });
+            }
+            ["unknown", name] => {
+                self.send(SourceEvent::Unknown { cluster: (*name).into(), since: None, reason: "no answer".into() });
+            }
+            ["disappeared", name] => self.send(SourceEvent::Disappeared { cluster: (*name).into() }),
+            ["unjoined", name] => self.send(SourceEvent::Unjoined { cluster: (*name).into() }),
+            ["unreadable", service] => {
+                let problem = Problem { cluster: None, service: Some(service_id(service)?), reason: "not JSON".into() };
+                self.send(SourceEvent::Problems { origin: "test".into(), problems: vec![problem] });
+            }
+            ["readable"] => self.send(SourceEvent::Problems { origin: "test".into(), problems: Vec::new() }),
+            ["resolved", host, answer @ ..] => {
+                let resolution = match answer {
+                    ["negative"] => Resolution::Negative,
+                    ["failed"] => Resolution::Failed,
+                    addresses => Resolution::Addresses(
+                        addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+                        Duration::from_mins(1),
+                    ),
+                };
+                let now = self.now;
+                self.reconciler().plan(now);
+                self.reconciler().resolved(host, resolution, now);
+            }
+            ["restart"] => self.reconciler = None,
+            ["foreign", name, rr_type, data @ ..] => self.foreign(name, rr_type, data, Blocks::AsDns)?,
+            ["foreign-key", name, data] => self.foreign(name, "A", &[data], Blocks::Name)?,
+            ["remove", name, rr_type] => {
+                self.store.remove(&RrKey::new(Fqdn::parse(name).ok()?, RrType::from_text(rr_type)))?;
+                self.reload();
+            }
+            ["wait", duration] => self.now = self.now.plus(span(duration)?),
+            ["sync"] => self.sync(),
+            ["plan"] => self.plan(),
+            ["records"] => {
+                let now = self.now;
+                self.reconciler().plan(now);
+                for record in self.reconciler().records(now) {
+                    let line =
+                        format!("{} {} {} {}", record.name, record.rr_type, record.set.ttl, record.set.rdata.join(" "));
+                    writeln!(self.out, "    {line}").unwrap();
+                }
+            }
+            ["zone"] => self.print_zone(),
+            ["approve"] => {
+                let now = self.now;
+                let hash = self.reconciler().held().1.map(str::to_owned)?;
+                assert!(self.reconciler().approve(&hash, now));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        let settings = &mut self.settings;
+        let percent = || value.parse().ok();
+        match key {
+            "ttl" => settings.ttl = Ttl::from_secs(value.parse().ok()?)?,
+            "suffix" => settings.suffix = Fqdn::parse(value).ok()?,
+            "claim" => settings.claim = value.into(),
+            "previous-claim" => settings.previous_claim = Some(value.into()),
+            "levels" => {
+                settings.region_level = value.contains("region");
+                settings.zone_level = value.contains("zone");
+            }
+            "max-addresses" => settings.max_addresses = Some(value.parse().ok()?),
+            "adopt" => settings.adopt = if value == "names" { Adopt::Names } else { Adopt::Exact },
+            "all-unhealthy" => settings.all_unhealthy = AllUnhealthy::Keep,
+            "external-ips" => settings.external_ips = value == "true",
+            "max-delete" => settings.guard.max_delete = percent()?,
+            "max-update" => settings.guard.max_update = percent()?,
+            "max-emptied" => settings.guard.max_emptied = percent()?,
+            "freeze" => settings.guard.freeze = value == "true",
+            "one-shot" => *settings = settings.clone().for_one_shot(),
+            "sources-alone" => settings.sources_alone = true,
+            "shared-sets" => {
+                self.capabilities.shared_sets = true;
+                self.capabilities.answers_subtree = true;
+            }
+            cluster => {
+                let (name, key) = cluster.split_once('.')?;
+                let section = settings.clusters.entry(name.into()).or_default();
+                match key {
+                    "drain" => section.drain = value == "true",
+                    "region" => section.region = Some(value.into()),
+                    "zones" => section.zones = Some(value.split(',').map(Into::into).collect()),
+                    "namespaces" => section.namespaces = Some(value.split(',').map(Into::into).collect()),
+                    "addresses" => section.addresses = Some(vec![value.parse().ok()?]),
+                    _ => return None,
+                }
+            }
+        }
+        if matches!(key, "suffix" | "shared-sets") {
+            self.reconciler = None; // these need a restart
+        }
+        let settings = self.settings.clone();
+        if let Some(reconciler) = &mut self.reconciler {
+            reconciler.set_settings(settings);
+        }
+        Some(())
+    }
+
+    fn reconciler(&mut self) -> &mut Reconciler {
+        let (settings, capabilities, store, now) = (&self.settings, &self.capabilities, &self.store, self.now);
+        self.reconciler.get_or_insert_with(|| {
+            let mut reconciler = Reconciler::new(settings.clone(), capabilities);
+            reconciler.load_zone(store.snapshot().clone(), now);
+            reconciler
+        })
+    }
+
+    fn send(&mut self, event: SourceEvent) {
+        let now = self.now;
+        self.reconciler().observe(event, now);
+    }
+
+    fn send_answer(&mut self, name: &str) {
+        let answer = self.clusters[name].clone();
+        self.send(SourceEvent::Answer { cluster: name.into(), answer });
+    }
+
+    fn foreign(&mut self, name: &str, rr_type: &str, data: &[&str], blocks: Blocks) -> Option<()> {
+        let rr_type = RrType::from_text(rr_type);
+        let records = data.iter().map(|text| match rr_type {
+            RrType::A => text.parse().map(RecordData::A).ok(),
+            RrType::Aaaa => text.parse().map(RecordData::Aaaa).ok(),
+            RrType::Cname => Fqdn::parse(text).map(RecordData::Cname).ok(),
+            _ => Some(RecordData::txt(text)),
+        });
+        let key = RrKey::new(Fqdn::parse(name).ok()?, rr_type.clone());
+        let set = RrSet::new(key, Ttl::from_secs(300)?, records.collect::<Option<Vec<_>>>()?).ok()?;
+        let entry = Entry { data: ClaimedSet::unclaimed(set), version: Version::default(), blocks };
+        self.store.insert_foreign(entry).ok()?;
+        self.reload();
+        Some(())
+    }
+
+    /// As a watch or an audit would: the reconciler reads the zone again.
+    fn reload(&mut self) {
+        let (snapshot, now) = (self.store.snapshot().clone(), self.now);
+        self.reconciler().load_zone(snapshot, now);
+    }
+
+    fn plan(&mut self) {
+        let now = self.now;
+        self.reconciler().plan(now);
+        let report = self.reconciler().report(now);
+        let set = |set: &Option<dns_sync_core::report::SetReport>| {
+            set.as_ref().map_or_else(|| "-".into(), |set| format!("{} {}", set.ttl, set.rdata.join(" ")))
+        };
+        for (list, held) in [(&report.changes, false), (&report.held, true)] {
+            for change in list {
+                let sign = match change.action {
+                    "create" => "+",
+                    "update" => "~",
+                    _ => "-",
+                };
+                let values = match change.action {
+                    "create" => set(&change.after),
+                    "update" => format!("{} -> {}", set(&change.before), set(&change.after)),
+                    _ => set(&change.before),
+                };
+                let limit = if held { format!(" HELD by {}", change.limit.unwrap()) } else { String::new() };
+                let line = format!("{sign} {} {} {values}  ; {}{limit}", change.name, change.rr_type, change.reason);
+                writeln!(self.out, "    {line}").unwrap();
+            }
+        }
+        for refusal in &report.refused {
+            let about: Vec<&str> = [&refusal.name, &refusal.rr_type, &refusal.cluster, &refusal.service]
+                .into_iter()
+                .filter_map(|part| part.as_deref())
+                .collect();
+            writeln!(self.out, "    refused {}: {}", about.join(" "), refusal.reason).unwrap();
+        }
+        for warning in &report.warnings {
+            writeln!(self.out, "    warning {warning}").unwrap();
+        }
+        if !report.held.is_empty() {
+            writeln!(self.out, "    guard {}", serde_json::to_string(&report.guard).unwrap()).unwrap();
+        }
+        if report.changes.is_empty() && report.held.is_empty() {
+            writeln!(self.out, "    nothing to do ({} unchanged)", report.unchanged).unwrap();
+        }
+    }
+
+    /// A moment later, so that the minimal interval between two changes of a set has passed.
+    fn sync(&mut self) {
+        self.now = self.now.plus(Duration::from_secs(2));
+        self.plan();
+        let now = self.now;
+        while let Some(batch) = self.reconciler().next_batch(now, |_| true) {
+            let applied = self.store.apply(&batch.changes, Atomicity::Batch);
+            for (key, outcome) in &applied.outcomes {
+                assert!(matches!(outcome, Outcome::Done(_)), "{key}: {outcome:?}");
+            }
+            let follow = self.reconciler().record(batch, &applied, now);
+            assert!(follow.reread.is_empty() && !follow.reread_zone);
+            self.reconciler().plan(now);
+        }
+        let store: Vec<_> = self.store.entries().map(|entry| entry.data.clone()).collect();
+        let view: Vec<_> = self.reconciler().zone().iter().map(|entry| entry.data.clone()).collect();
+        assert_eq!(store, view, "the view is what the zone holds");
+    }
+
+    fn print_zone(&mut self) {
+        for entry in self.store.entries() {
+            let set = &entry.data.set;
+            let records = entry.data.credited().map(|(record, credits)| {
+                if credits.is_empty() { record.to_string() } else { format!("{record}[{}]", credits.join(",")) }
+            });
+            let records: Vec<String> = records.collect();
+            let claim = if entry.data.claim.is_none() { "  (foreign)" } else { "" };
+            writeln!(self.out, "    {} {} {} {}{claim}", set.owner(), set.ttl(), set.rr_type(), records.join(" "))
+                .unwrap();
+        }
+    }
+}
+
+fn service_id(text: &str) -> Option<ServiceId> {
+    let (namespace, name) = text.split_once('/')?;
+    Some(ServiceId::new(namespace, name))
+}
+
+fn copy(words: &[&str]) -> ServiceCopy {
+    let mut copy = ServiceCopy { ready: true, ..ServiceCopy::default() };
+    for word in words {
+        if *word == "unready" {
+            copy.ready = false;
+        } else if let Some(ttl) = word.strip_prefix("ttl=") {
+            copy.ttl = Some(ttl.into());
+        } else if let Some(selector) = word.strip_prefix("selector=") {
+            copy.selector = Some(selector.into());
+        } else if let Some(address) = word.strip_prefix("external:") {
+            copy.external_ips.insert(endpoint(address));
+        } else {
+            copy.ingress.insert(endpoint(word));
+        }
+    }
+    copy
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    match text.parse() {
+        Ok(address) => Endpoint::Ip(address),
+        Err(_) if text.starts_with("bad:") => Endpoint::Bad(Arc::from(&text[4..])),
+        Err(_) => Endpoint::Host(text.into()),
+    }
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let number: u64 = number.parse().ok()?;
+    let seconds = match unit {
+        "s" => number,
+        "m" => number * 60,
+        "h" => number * 3600,
+        _ => return None,
+    };
+    Some(Duration::from_secs(seconds))
+}
