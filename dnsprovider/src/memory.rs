@@ -16,6 +16,7 @@
 //! ```
 
 mod admit;
+mod builder;
 mod fault;
 mod feed;
 #[cfg(test)]
@@ -27,16 +28,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+pub use self::builder::{Builder, capabilities};
 pub use self::fault::{Call, Fault, Gate};
 
+use self::builder::public;
 use self::fault::{Armed, Effect};
 use self::feed::Feeds;
-use crate::capabilities::{Atomicity, Capabilities, Cost, Granularity, Limits};
+use crate::capabilities::{Atomicity, Capabilities, Cost, Granularity};
 use crate::change::{ChangeSet, Unit};
 use crate::error::{Error, ErrorKind};
 use crate::name::Fqdn;
 use crate::provider::{Applied, ApplyContext, DnsProvider, Outcome, WatchStream, Zone, ZoneId};
-use crate::record::{RecordData, RrKey, RrSet, RrType};
+use crate::record::{RecordData, RrKey, RrSet};
 use crate::snapshot::{Cursor, Entry, Page, Snapshot, Version};
 use crate::store::ZoneStore;
 
@@ -66,81 +69,6 @@ struct Held {
     feeds: Feeds,
 }
 
-//----------- Builder --------------------------------------------------------
-
-/// Says what a [`MemoryProvider`] has and can do.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    zones: Vec<Zone>,
-    capabilities: Capabilities,
-    page_size: usize,
-}
-
-impl Builder {
-    /// Adds a public zone; its id is its apex as text.
-    #[must_use]
-    pub fn zone(self, apex: Fqdn) -> Self {
-        self.zone_as(public(apex))
-    }
-
-    /// Adds a zone with an id of the caller's choice, such as a private one beside a public one of the same apex.
-    #[must_use]
-    pub fn zone_as(mut self, zone: Zone) -> Self {
-        self.zones.push(zone);
-        self
-    }
-
-    /// Changes what the provider can do and allows.
-    ///
-    /// What is taken away is refused from then on. `shared_sets` and `answers_subtree` stay false whatever is asked.
-    #[must_use]
-    pub fn configure(mut self, change: impl FnOnce(&mut Capabilities)) -> Self {
-        change(&mut self.capabilities);
-        self
-    }
-
-    /// How many sets a page has before it ends with its name; default 500.
-    #[must_use]
-    pub fn page_size(mut self, sets: usize) -> Self {
-        self.page_size = sets.max(1);
-        self
-    }
-
-    /// The provider, with empty zones. Of several zones with one id the last stays.
-    pub fn build(mut self) -> MemoryProvider {
-        self.capabilities.shared_sets = false;
-        self.capabilities.answers_subtree = false;
-        let zones = self.zones.into_iter().map(|zone| (zone.id.clone(), Held::new(zone))).collect();
-        MemoryProvider {
-            capabilities: Arc::new(self.capabilities),
-            page_size: self.page_size,
-            state: Arc::new(Mutex::new(State { zones, ..State::default() })),
-        }
-    }
-}
-
-/// Everything that [`MemoryProvider`] can do, without limits.
-pub fn capabilities() -> Capabilities {
-    Capabilities {
-        record_types: [RrType::A, RrType::Aaaa, RrType::Cname, RrType::Txt].into(),
-        atomicity: Atomicity::Batch,
-        conditional_writes: true,
-        enumeration: true,
-        claims: true,
-        shared_sets: false,
-        answers_subtree: false,
-        watch: true,
-        manages_zones: true,
-        granularity: Granularity::Set,
-        rates: Vec::new(),
-        limits: Limits::default(),
-    }
-}
-
-fn public(apex: Fqdn) -> Zone {
-    Zone { id: ZoneId(apex.as_str().into()), apex, private: false }
-}
-
 impl Held {
     fn new(zone: Zone) -> Self {
         Self { store: ZoneStore::new(NAME, zone.apex.clone()), zone, feeds: Feeds::default() }
@@ -157,7 +85,7 @@ impl MemoryProvider {
 
     /// Begins with all abilities and no zone.
     pub fn builder() -> Builder {
-        Builder { zones: Vec::new(), capabilities: capabilities(), page_size: 500 }
+        Builder::new()
     }
 
     /// Adds a fault; faults that match the same call all act, in order of injection.

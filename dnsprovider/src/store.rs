@@ -344,6 +344,8 @@ mod tests {
         ] {
             assert_eq!(apply(&mut store, &[&[put]]), [outcome]);
         }
+        let both: &[&str] = &["-> new A 192.0.2.1", "-> new CNAME www"];
+        assert_eq!(apply(&mut store, &[both]), ["new A: invalid input", "new CNAME: not tried"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use super::*;
 use crate::provider::{DnsProviderExt as _, WatchEvent};
+use crate::record::RrType;
 use crate::testing::{change, entry, key, name, told, units};
 
 fn id() -> ZoneId {
@@ -138,6 +139,12 @@ fn what_is_taken_away_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_ttl_above_the_largest_is_refused() {
+    let host = host(|able| able.limits.max_ttl = crate::Ttl::from_secs(59).unwrap());
+    assert_eq!(apply(&host, &[&["-> a A 192.0.2.1"]]), ["a A: invalid input"], "the set has 60 s");
+}
+
+#[test]
 fn a_host_with_one_verdict_gives_one() {
     let host = host(|able| able.granularity = Granularity::Batch);
     let changes = units(&[&["-> a A 192.0.2.1"], &["b A 192.0.2.1 ->"]]);
@@ -164,8 +171,10 @@ fn limits_are_kept() {
     let error = block_on(host.apply(&id(), &four, &ApplyContext::default())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(error.message().contains("4 sets where 3 are allowed"), "{error}");
-    host.inject(Fault::quota(1));
+    host.inject(Fault::quota(1).times(2));
     assert_eq!(apply(&host, &[&["a A 192.0.2.2 ->"]]), ["a A: done"]);
+    assert_eq!(apply(&host, &[&["-> z A 192.0.2.1"]]), ["z A: limit exceeded"], "one set is all that the fault leaves");
+    assert_eq!(apply(&host, &[&["-> z A 192.0.2.1"]]), ["z A: done"]);
 }
 
 #[test]
