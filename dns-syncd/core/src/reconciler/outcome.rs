@@ -168,7 +168,7 @@ impl Reconciler {
         }
     }
 
-    fn plan_of(&self, owner: &Fqdn) -> PlanKey {
+    pub(super) fn plan_of(&self, owner: &Fqdn) -> PlanKey {
         self.naming.parse(owner).map(|(service, _)| service)
     }
 }
