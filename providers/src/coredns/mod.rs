@@ -22,6 +22,8 @@ mod credential;
 mod error;
 mod plan;
 mod read;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod wire;
 
