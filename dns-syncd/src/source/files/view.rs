@@ -140,3 +140,69 @@ impl View {
         events.push(SourceEvent::Problems { origin, problems });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dump::Member;
+    use super::*;
+
+    fn dump(clusters: &[(&str, Option<Lost>)]) -> Dump {
+        let member = |(name, lost): &(&str, Option<Lost>)| {
+            (ClusterName::from(*name), Member { answer: ClusterAnswer::default(), lost: lost.clone() })
+        };
+        Dump { clusters: clusters.iter().map(member).collect(), problems: Vec::new() }
+    }
+
+    fn lost_since(events: &[SourceEvent]) -> Vec<Option<Timestamp>> {
+        let since = |event: &SourceEvent| match event {
+            SourceEvent::Unknown { since, .. } => Some(*since),
+            _ => None,
+        };
+        events.iter().filter_map(since).collect()
+    }
+
+    #[test]
+    fn the_same_fault_is_told_once() {
+        let mut view = View::default();
+        assert_eq!(view.member("a", "o", Err("broken".to_owned())).len(), 3, "joined, unknown, problems");
+        assert_eq!(view.member("a", "o", Err("broken".to_owned())), []);
+        assert_eq!(view.member("a", "o", Err("worse".to_owned())).len(), 2, "unknown, problems");
+    }
+
+    #[test]
+    fn a_cluster_that_comes_back_joins_again() {
+        let mut view = View::default();
+        view.member("a", "o", Ok(ClusterAnswer::default()));
+        assert_eq!(view.gone("a", "o"), [SourceEvent::Disappeared { cluster: "a".into() }]);
+        let events = view.member("a", "o", Ok(ClusterAnswer::default()));
+        assert_eq!(events.first(), Some(&SourceEvent::Joined { cluster: "a".into() }));
+    }
+
+    #[test]
+    fn a_cluster_without_a_transition_time_stays_lost_since_it_was_first_seen_lost() {
+        let lost = |since| Some(Lost { since, reason: "not ready".into() });
+        let mut view = View::default();
+        let mut step = |since, now| lost_since(&view.dump("d", dump(&[("a", lost(since))]), Timestamp(now)));
+        assert_eq!(step(None, 100), [Some(Timestamp(100))]);
+        assert_eq!(step(None, 900), [Some(Timestamp(100))]);
+        assert_eq!(step(Some(Timestamp(50)), 999), [Some(Timestamp(50))]);
+    }
+
+    #[test]
+    fn a_cluster_that_left_the_dump_disappears() {
+        let mut view = View::default();
+        view.dump("d", dump(&[("a", None), ("b", None)]), Timestamp(0));
+        let events = view.dump("d", dump(&[("b", None)]), Timestamp(0));
+        assert_eq!(events.first(), Some(&SourceEvent::Disappeared { cluster: "a".into() }));
+    }
+
+    #[test]
+    fn a_failed_source_takes_nothing_back() {
+        let mut view = View::default();
+        view.member("a", "o", Ok(ClusterAnswer::default()));
+        let events = view.failed("root", "gone", true);
+        assert!(matches!(events[..], [SourceEvent::Unknown { .. }, SourceEvent::Problems { .. }]), "{events:?}");
+        assert!(matches!(view.recovered("root")[..], [SourceEvent::Problems { .. }]));
+        assert_eq!(view.recovered("root"), []);
+    }
+}
