@@ -25,11 +25,16 @@ use crate::snapshot::{Cursor, Page, Snapshot, Version};
 ///
 /// ```
 /// use dnsprovider::chunk::Packer;
-/// # use dnsprovider::{Cost, DnsProvider, MemoryProvider};
-/// # let provider = MemoryProvider::builder().configure(|able| able.limits.batch.sets = 2).build();
+/// use dnsprovider::{Cost, DnsProvider, MemoryProvider};
+///
+/// let provider = MemoryProvider::builder().configure(|able| {
+///     able.limits.batch.sets = 3;
+///     able.limits.overhead.sets = 1;
+/// }).build();
 /// let mut packer = Packer::new(&provider.capabilities());
 /// let one = Cost { sets: 1, ..Cost::default() };
 /// assert_eq!([packer.add(one), packer.add(one), packer.add(one)], [true, true, false]);
+/// assert_eq!(packer.never_fits(Cost { sets: 3, ..one }).as_deref(), Some("4 sets where 3 are allowed"));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Packer {

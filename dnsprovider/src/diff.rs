@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::{Action, Change, ChangeSet};
+use crate::change::{Change, ChangeSet};
 use crate::claim::ClaimedSet;
 use crate::record::RrKey;
 use crate::snapshot::{Entry, Snapshot};
@@ -61,13 +61,13 @@ pub fn diff(
             None => {}
         }
     }
-    changes.sort_by_key(|change| change.action() != Action::Delete);
     ChangeSet::by_name(changes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Action;
     use crate::testing::{entry, key, set};
 
     fn planned(held: &[&str], desired: &[&str], in_scope: bool) -> Vec<(RrKey, Action)> {
