@@ -3,7 +3,7 @@
 use dns_conformance::{Setup, conformance};
 use dnsprovider::Fqdn;
 
-#[expect(dead_code, unreachable_pub, clippy::print_stdout, reason = "an example: its `main` is not called here")]
+#[expect(dead_code, unreachable_pub, reason = "an example: its `main` is not called here")]
 #[path = "../../dnsprovider/examples/flat_file.rs"]
 mod example;
 

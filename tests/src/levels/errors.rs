@@ -111,7 +111,7 @@ pub async fn after_the_deadline_nothing_is_sent(bench: &Bench) -> Result<(), Fai
     ensure!(verdicts.values().all(|verdict| *verdict == Verdict::NotTried), "after the deadline: {verdicts:?}");
     ensure!(data(&bench.read().await?) == data(&before), "after the deadline the zone changed");
 
-    let enough = ApplyContext { time_left: Some(Arc::new(|| Duration::from_secs(3600))), ..ApplyContext::default() };
+    let enough = ApplyContext { time_left: Some(Arc::new(|| Duration::from_hours(1))), ..ApplyContext::default() };
     let verdicts = bench.apply_within(&changes, &enough).await?;
     ensure!(verdicts.values().all(|verdict| *verdict == Verdict::Done), "before the deadline: {verdicts:?}");
     Ok(())

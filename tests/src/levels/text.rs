@@ -30,7 +30,7 @@ pub async fn quotes_semicolons_and_backslashes_are_text(bench: &Bench) -> Result
 
 /// RFC 1035 §3.3.14: at most 255 octets in a character-string, any number of them.
 pub async fn texts_above_255_octets_stay_whole(bench: &Bench) -> Result<(), Failure> {
-    let numbered: String = (0..250).map(|n| format!("{n:04}")).collect();
+    let numbered = (1000..1250).map(|n| n.to_string()).collect::<String>();
     let texts: Vec<_> = [254, 255, 256, 257, 510, 511, 1000].iter().map(|length| &numbered[..*length]).collect();
     round_trip(bench, &texts).await
 }
