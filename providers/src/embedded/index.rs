@@ -117,6 +117,8 @@ impl ServedSet {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
     use dnsprovider::{RecordData, RrKey, RrType, Ttl};
 

@@ -120,6 +120,8 @@ pub(super) fn ns(owner: Name, nameserver: &Name) -> Record {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]

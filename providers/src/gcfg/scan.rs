@@ -214,9 +214,8 @@ impl Scanner<'_> {
                                 .at(place));
                         }
                     }
-                    if quoted {
-                        end = value.len();
-                    }
+                    // A continuation too: blanks before it are inner ones.
+                    end = value.len();
                 }
                 Some('\r') => {}
                 Some(char) => {
