@@ -94,7 +94,7 @@ impl CoreDns {
                     let claim = change.after.as_ref().and_then(dnsprovider::ClaimedSet::claim_name);
                     change.before.is_none() && change.key == *entry.key() && claim == entry.data.claim_name()
                 };
-                if names.get(&entry.key().owner).is_some_and(|changes| changes.iter().any(|change| same(&change))) {
+                if names.get(&entry.key().owner).is_some_and(|changes| changes.iter().any(same)) {
                     stale.insert(entry.key().owner.clone());
                 }
             }

@@ -66,10 +66,7 @@ impl Failure {
 
     pub(super) fn new(doing: &str, cause: EtcdError) -> Self {
         let (kind, undone, says) = match &cause {
-            EtcdError::GRpcStatus(status) if unreached(&cause) => {
-                let _ = status;
-                (ErrorKind::Unavailable, true, Says::Other)
-            }
+            _ if unreached(&cause) => (ErrorKind::Unavailable, true, Says::Other),
             EtcdError::GRpcStatus(status) => judge(status.code(), status.message()),
             EtcdError::TransportError(_) | EtcdError::IoError(_) => (ErrorKind::Unavailable, false, Says::Other),
             EtcdError::WatchError(_) | EtcdError::EndpointError(_) | EtcdError::Internal(_) => {

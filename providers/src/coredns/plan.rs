@@ -42,6 +42,7 @@ pub(super) struct NamePlan {
 
 /// What must still hold.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent conditions")]
 pub(super) struct Guard {
     /// Keys of this revision and older were known.
     pub(super) revision: u64,
@@ -163,7 +164,7 @@ pub(super) fn name(
     }
     let befores = changes.iter().filter(|change| change.before.is_some());
     let read = |change: &&Change| change.version.revision;
-    let revision = befores.map(|change| read(change)).min().or_else(|| changes.iter().map(read).min()).unwrap_or(0);
+    let revision = befores.map(read).min().or_else(|| changes.iter().map(read).min()).unwrap_or(0);
     let guard = Guard {
         revision,
         was_bare,
@@ -221,7 +222,7 @@ fn check(layout: &Layout, owner: &Fqdn, changes: &[&Change]) -> Result<(), (RrKe
 fn value_of(held: &ClaimedSet, index: usize) -> Option<String> {
     let record: &RecordData = held.set.records().get(index)?;
     let clusters = |claim: &dnsprovider::Claim| {
-        claim.credits.get(index).map(|credits| credits.iter().map(|cluster| cluster.to_string()).collect())
+        claim.credits.get(index).map(|credits| credits.iter().map(ToString::to_string).collect())
     };
     let message = Message {
         ttl: Some(held.set.ttl().as_secs()),

@@ -135,8 +135,8 @@ impl CoreDns {
         let wanted =
             |owner: &Fqdn| std::iter::successors(Some(owner.clone()), Fqdn::parent).any(|name| asked.contains(&name));
         let readings = self.read_subtrees(layout, names).await?;
-        let mut snapshot = Snapshot::default();
-        snapshot.version = Version::at(readings.iter().map(|reading| reading.revision).min().unwrap_or(0));
+        let oldest = readings.iter().map(|reading| reading.revision).min().unwrap_or(0);
+        let mut snapshot = Snapshot { version: Version::at(oldest), ..Snapshot::default() };
         let mut given = std::collections::BTreeSet::new();
         for Reading { keys, revision } in readings {
             let entries = convert::entries(layout, &keys, revision, |owner| wanted(owner) && !given.contains(owner));

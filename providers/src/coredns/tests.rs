@@ -80,11 +80,14 @@ fn names_are_keys_as_coredns_asks_for_them() {
     assert_eq!(layout.path(&name("a/b.example.com")), None);
 }
 
+/// Keys with their values, and the lines that they make.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn the_group_says_whose_record_a_key_is() {
     let mark = r#","dns-syncd":{"claim":"fed","federation":"f","clusters":["c"]}"#;
     let ours = format!(r#"{{"host":"192.0.2.1","ttl":60,"group":"www.example.com"{mark}}}"#);
-    let table: &[(&[(&str, &str)], &[&str])] = &[
+    let table: &[Case<'_>] = &[
         (&[("/www/1", &ours)], &["www.example.com. A 60 [192.0.2.1] fed"]),
         (&[("/www/1", r#"{"host":"192.0.2.1","group":"WWW.Example.com."}"#)], &["www.example.com. A 300 [192.0.2.1]"]),
         (

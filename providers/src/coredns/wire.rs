@@ -191,14 +191,12 @@ impl Message {
     /// Puts a record in place; `None` when the format cannot hold it.
     pub(super) fn with_record(mut self, record: &RecordData) -> Option<Self> {
         match record {
-            RecordData::A(_) => self.host = Some(record.to_string()),
             // CoreDNS would answer it as an A record.
             RecordData::Aaaa(address) if address.to_ipv4_mapped().is_some() => return None,
-            RecordData::Aaaa(_) => self.host = Some(record.to_string()),
+            RecordData::A(_) | RecordData::Aaaa(_) => self.host = Some(record.to_string()),
             RecordData::Cname(target) => self.host = Some(without_dot(target).to_owned()),
-            RecordData::Txt(text) if text.is_empty() => return None,
-            RecordData::Txt(text) => self.text = Some(text_of(text)),
-            RecordData::Opaque(_) => return None,
+            RecordData::Txt(text) if !text.is_empty() => self.text = Some(text_of(text)),
+            RecordData::Txt(_) | RecordData::Opaque(_) => return None,
         }
         Some(self)
     }
