@@ -15,9 +15,9 @@
 
 mod reason;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dnsprovider::{Blocks, Change, ClaimedSet, Entry, Fqdn, RrKey, RrType, Version};
+use dnsprovider::{Blocks, Change, Claim, ClaimedSet, Credits, Entry, Fqdn, RecordData, RrKey, RrSet, RrType, Version};
 
 use crate::desired::{Context, Desired, DesiredName, Note};
 use crate::event::{ClusterName, ServiceId};
@@ -51,6 +51,29 @@ pub struct PlannedChange {
     pub losses: Losses,
     /// How soon.
     pub urgency: Urgency,
+}
+
+impl PlannedChange {
+    /// The part of an update that takes nothing away: what stands there with the new records added, at most `limit`.
+    /// `None` when nothing is added.
+    pub(crate) fn additions(&self, limit: Option<usize>) -> Option<Change> {
+        let (before, after) = (self.change.before.as_ref()?, self.change.after.as_ref()?);
+        if before.set.cname_target().is_some() {
+            return None;
+        }
+        let room = limit.unwrap_or(usize::MAX).saturating_sub(before.set.records().len());
+        let is_new = |(record, _): &(&RecordData, &[ClusterName])| !before.set.records().contains(record);
+        let added: Vec<_> = after.credited().filter(is_new).take(room).collect();
+        if added.is_empty() {
+            return None;
+        }
+        let credits: BTreeMap<_, _> = before.credited().chain(added).collect();
+        let records = credits.keys().copied().cloned();
+        let set = RrSet::new(self.change.key.clone(), before.set.ttl(), records).ok()?;
+        let credits = credits.values().map(|credits| Credits::from(*credits)).collect();
+        let claim = after.claim.clone().map(|claim| Claim { credits, ..claim });
+        Some(Change { after: Some(ClaimedSet { set, claim }), ..self.change.clone() })
+    }
 }
 
 /// Something that is wanted and not done.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dnsprovider::{Capabilities, ChangeSet, ClaimedSet, Fqdn, Snapshot, Unit, Version, order};
+use dnsprovider::{Capabilities, Change, ChangeSet, ClaimedSet, Fqdn, Snapshot, Unit, Version, order};
 
 use crate::desired::{Context, Desired, desired};
 use crate::event::{Place, ServiceId, SourceEvent, Timestamp};
@@ -371,9 +371,16 @@ impl Reconciler {
     /// The units of a plan that may be written now, in order.
     fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
         let held: BTreeSet<_> = self.held_in(plan, now).into_iter().map(|(planned, _)| &planned.change.key).collect();
-        let ready =
-            plan.changes.iter().filter(|planned| !held.contains(&planned.change.key) && self.is_due(planned, now));
-        order(ChangeSet::by_name(ready.map(|planned| planned.change.clone()))).units
+        let ready = plan.changes.iter().filter(|planned| self.is_due(planned, now)).filter_map(|planned| {
+            if held.contains(&planned.change.key) { self.additions(planned) } else { Some(planned.change.clone()) }
+        });
+        order(ChangeSet::by_name(ready)).units
+    }
+
+    /// What goes ahead of a held change: the addresses that it adds, unless nothing may be written at all.
+    fn additions(&self, planned: &PlannedChange) -> Option<Change> {
+        let limits = [self.settings.max_addresses, self.records_per_set];
+        if self.verdict.frozen { None } else { planned.additions(limits.into_iter().flatten().min()) }
     }
 
     /// A set that was just written waits for the minimal interval, unless its addresses died.
@@ -404,6 +411,11 @@ impl Reconciler {
                 self.held_in(plan, now).into_iter().map(|(planned, limit)| (&planned.change.key, limit)).collect();
             for planned in &plan.changes {
                 let limit = held.get(&planned.change.key).copied();
+                if let (Some(_), Some(additions)) = (limit, self.additions(planned)) {
+                    let reason = format!("{}; what is added goes ahead, the rest is held", planned.reason);
+                    let part = PlannedChange { change: additions, reason, ..planned.clone() };
+                    report.changes.push(ChangeReport::new(&part, service.clone(), None));
+                }
                 touched += usize::from(planned.change.before.is_some());
                 let list = if limit.is_some() { &mut report.held } else { &mut report.changes };
                 list.push(ChangeReport::new(planned, service.clone(), limit));

@@ -1,0 +1,412 @@
+//! Laws that hold for every history: random clusters, losses of sight, restarts, crashes and strangers.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dns_sync_core::{
+    ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
+};
+use dnsprovider::capabilities::Atomicity;
+use dnsprovider::store::ZoneStore;
+use dnsprovider::{
+    Blocks, Claim, ClaimedSet, Entry, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Ttl, Version, memory,
+};
+use proptest::prelude::*;
+
+const CLUSTERS: usize = 4;
+const SERVICES: usize = 4;
+
+/// How a service does in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Absent,
+    Unready,
+    Ready,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The cluster answers in full.
+    Answer(usize, [Health; SERVICES]),
+    Unknown(usize),
+    Disappear(usize),
+    Wait(u64),
+    Sync,
+    /// The daemon dies before its first write, or after so many units of one.
+    Crash(Option<usize>),
+    /// A stranger puts a set at a name of a service, or takes it away again.
+    Stranger(usize, u8),
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![1 => Just(Health::Absent), 1 => Just(Health::Unready), 3 => Just(Health::Ready)]
+}
+
+fn step(strangers: bool) -> impl Strategy<Value = Step> {
+    let stranger = u32::from(strangers);
+    prop_oneof![
+        4 => (0..CLUSTERS, [health(), health(), health(), health()]).prop_map(|(c, h)| Step::Answer(c, h)),
+        2 => (0..CLUSTERS).prop_map(Step::Unknown),
+        1 => (0..CLUSTERS).prop_map(Step::Disappear),
+        2 => prop_oneof![Just(10), Just(200), Just(301), Just(1000)].prop_map(Step::Wait),
+        5 => Just(Step::Sync),
+        1 => prop_oneof![Just(None), (1usize..4).prop_map(Some)].prop_map(Step::Crash),
+        stranger => (0..SERVICES, 0u8..4).prop_map(|(s, kind)| Step::Stranger(s, kind)),
+    ]
+}
+
+fn cluster(index: usize) -> String {
+    format!("c{index}")
+}
+
+fn place(index: usize) -> Place {
+    Place::new(format!("r{}", index % 2), format!("z{index}"))
+}
+
+fn service(index: usize) -> ServiceId {
+    ServiceId::new("test", format!("s{index}"))
+}
+
+fn address(cluster: usize, service: usize) -> IpAddr {
+    format!("192.0.2.{}", cluster * 16 + service + 1).parse().unwrap()
+}
+
+fn global(service: usize) -> Fqdn {
+    Fqdn::parse(&format!("s{service}.test.ufp.svc.example.com")).unwrap()
+}
+
+fn copy(cluster: usize, service: usize, health: Health) -> Option<ServiceCopy> {
+    (health != Health::Absent).then(|| ServiceCopy {
+        ingress: BTreeSet::from([Endpoint::Ip(address(cluster, service))]),
+        ready: health == Health::Ready,
+        ..ServiceCopy::default()
+    })
+}
+
+fn answer(index: usize, healths: [Health; SERVICES]) -> SourceEvent {
+    let copies = healths.iter().enumerate().filter_map(|(s, health)| Some((service(s), copy(index, s, *health)?)));
+    SourceEvent::Answer {
+        cluster: cluster(index).into(),
+        answer: ClusterAnswer {
+            places: Some(BTreeSet::from([place(index)])),
+            labels: BTreeMap::new(),
+            services: copies.collect(),
+        },
+    }
+}
+
+fn stranger_set(kind: u8, service: usize) -> ClaimedSet {
+    let owner = global(service);
+    let (owner, rr_type, data) = match kind {
+        0 => (owner, RrType::Txt, RecordData::txt("stranger")),
+        1 => (owner, RrType::A, RecordData::A([203, 0, 113, 9].into())),
+        2 => {
+            let region = Fqdn::parse(&format!("s{service}.test.ufp.svc.r0.example.com")).unwrap();
+            (region, RrType::Cname, RecordData::Cname(Fqdn::parse("elsewhere.example.net").unwrap()))
+        }
+        _ => {
+            let region = Fqdn::parse(&format!("s{service}.test.ufp.svc.r1.example.com")).unwrap();
+            (region, RrType::Txt, RecordData::txt("stranger"))
+        }
+    };
+    let set = RrSet::new(RrKey::new(owner, rr_type), Ttl::from_secs(77).unwrap(), [data]).unwrap();
+    ClaimedSet { set, claim: (kind == 1).then(|| Claim::without_credits("somebody", "else")) }
+}
+
+/// The world: what the zone holds and what every cluster last said, beside the daemon that watches.
+struct World {
+    settings: Settings,
+    store: ZoneStore,
+    daemon: Reconciler,
+    now: Timestamp,
+    said: BTreeMap<usize, [Health; SERVICES]>,
+    in_sight: BTreeSet<usize>,
+    answered: BTreeSet<usize>,
+    disappeared: BTreeMap<usize, Timestamp>,
+    strangers: Vec<ClaimedSet>,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let store = ZoneStore::new("test", settings.zone.clone());
+        Self {
+            daemon: Reconciler::new(settings.clone(), &memory::capabilities()),
+            settings,
+            store,
+            now: Timestamp(1_800_000_000_000),
+            said: BTreeMap::new(),
+            in_sight: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            disappeared: BTreeMap::new(),
+            strangers: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let now = self.now;
+        match step {
+            Step::Answer(index, healths) => {
+                self.said.insert(*index, *healths);
+                self.in_sight.insert(*index);
+                self.answered.insert(*index);
+                self.disappeared.remove(index);
+                self.daemon.observe(answer(*index, *healths), now);
+            }
+            Step::Unknown(index) if self.said.contains_key(index) => {
+                self.in_sight.remove(index);
+                self.disappeared.remove(index);
+                let reason = "no answer".into();
+                self.daemon.observe(SourceEvent::Unknown { cluster: cluster(*index).into(), since: None, reason }, now);
+            }
+            Step::Disappear(index) if self.said.contains_key(index) => {
+                self.in_sight.remove(index);
+                self.disappeared.entry(*index).or_insert(now);
+                self.daemon.observe(SourceEvent::Disappeared { cluster: cluster(*index).into() }, now);
+            }
+            Step::Wait(seconds) => self.now = now.plus(Duration::from_secs(*seconds)),
+            Step::Sync => self.sync(None)?,
+            Step::Crash(units) => {
+                if let Some(units) = units {
+                    self.sync(Some(*units))?;
+                }
+                self.restart();
+            }
+            Step::Stranger(service, kind) => self.stranger(*service, *kind),
+            Step::Unknown(_) | Step::Disappear(_) => {}
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.daemon = Reconciler::new(self.settings.clone(), &memory::capabilities());
+        self.daemon.load_zone(self.store.snapshot().clone(), self.now);
+        self.in_sight.clear();
+        self.answered.clear();
+        for index in self.said.keys().filter(|index| !self.disappeared.contains_key(index)) {
+            self.daemon.observe(SourceEvent::Joined { cluster: cluster(*index).into() }, self.now);
+        }
+        // Those that are not in the source are unknown again from now on.
+        let now = self.now;
+        self.disappeared.values_mut().for_each(|at| *at = now);
+    }
+
+    fn stranger(&mut self, service: usize, kind: u8) {
+        let set = stranger_set(kind, service);
+        let key = set.set.key().clone();
+        if let Some(place) = self.strangers.iter().position(|held| *held == set) {
+            self.strangers.remove(place);
+            self.store.remove(&key);
+        } else if self.store.at(&key.owner).is_empty() {
+            let entry = Entry { data: set.clone(), version: Version::default(), blocks: Blocks::AsDns };
+            self.store.insert_foreign(entry).unwrap();
+            self.strangers.push(set);
+        }
+        self.daemon.load_zone(self.store.snapshot().clone(), self.now);
+    }
+
+    /// Plans and writes, `units` at most; checks every write.
+    fn sync(&mut self, units: Option<usize>) -> Result<(), TestCaseError> {
+        self.now = self.now.plus(Duration::from_secs(2));
+        self.daemon.plan(self.now);
+        self.check_held()?;
+        let mut left = units.unwrap_or(usize::MAX);
+        while left > 0 {
+            let Some(batch) = self.daemon.next_batch(self.now, |_| {
+                left = left.saturating_sub(1);
+                left > 0
+            }) else {
+                break;
+            };
+            let before = self.addresses();
+            let applied = self.store.apply(&batch.changes, Atomicity::Batch);
+            for (key, outcome) in &applied.outcomes {
+                prop_assert!(matches!(outcome, Outcome::Done(_)), "{key}: {outcome:?}");
+            }
+            self.daemon.record(batch, &applied, self.now);
+            self.check_emptied(&before)?;
+            for stranger in &self.strangers {
+                let held = self.store.get(stranger.set.key()).map(|entry| &entry.data);
+                prop_assert_eq!(held, Some(stranger), "a stranger's set was touched");
+            }
+            self.daemon.plan(self.now);
+        }
+        if units.is_none() {
+            self.check_published()?;
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Vec<BTreeSet<IpAddr>> {
+        (0..SERVICES).map(|index| self.published(&global(index))).collect()
+    }
+
+    /// Addresses at a name with our claim, a CNAME followed.
+    fn published(&self, name: &Fqdn) -> BTreeSet<IpAddr> {
+        let mut name = name.clone();
+        for _ in 0..4 {
+            let ours = self.store.at(&name).iter().filter(|entry| entry.data.claim_name() == Some("ufp"));
+            let records: Vec<_> = ours.flat_map(|entry| entry.data.set.records()).collect();
+            match records.as_slice() {
+                [RecordData::Cname(target)] => name = target.clone(),
+                records => {
+                    let ip = |record: &&RecordData| match record {
+                        RecordData::A(ip) => Some(IpAddr::from(*ip)),
+                        _ => None,
+                    };
+                    return records.iter().filter_map(ip).collect();
+                }
+            }
+        }
+        BTreeSet::new()
+    }
+
+    /// Rule 7: a name loses its last address only to known answers, or to clusters that have left.
+    fn check_emptied(&self, before: &[BTreeSet<IpAddr>]) -> Result<(), TestCaseError> {
+        for (index, addresses) in before.iter().enumerate() {
+            if addresses.is_empty() || !self.published(&global(index)).is_empty() {
+                continue;
+            }
+            for (&member, healths) in &self.said {
+                if addresses.contains(&address(member, index)) && healths[index] == Health::Ready {
+                    let left =
+                        self.disappeared.get(&member).is_some_and(|at| self.now >= at.plus(self.settings.leave_delay));
+                    prop_assert!(left, "c{member} last said that s{index} is ready, and its last address went");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The guard holds losses and what needs them at the same name, never an addition alone.
+    fn check_held(&self) -> Result<(), TestCaseError> {
+        let report = self.daemon.report(self.now);
+        for held in report.held.iter().filter(|held| held.action == "create") {
+            let with = report.held.iter().any(|other| other.name == held.name && other.before.is_some());
+            prop_assert!(with, "an addition is held: {held:?}");
+        }
+        Ok(())
+    }
+
+    /// What a known cluster offers is published at its own names and everywhere above.
+    fn check_published(&self) -> Result<(), TestCaseError> {
+        for &member in self.in_sight.iter().filter(|member| !self.disappeared.contains_key(member)) {
+            for index in 0..SERVICES {
+                if self.said[&member][index] != Health::Ready {
+                    continue;
+                }
+                let place = place(member);
+                for level in [String::new(), format!("{}.", place.region), format!("{}.{}.", place.zone, place.region)]
+                {
+                    let name = Fqdn::parse(&format!("s{index}.test.ufp.svc.{level}example.com")).unwrap();
+                    let blocked = self.strangers.iter().any(|set| *set.set.owner() == name);
+                    let there = self.published(&name).contains(&address(member, index));
+                    prop_assert!(blocked || there, "{name} lacks the address of c{member}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unguarded() -> Settings {
+    let mut settings = Settings::new("ufp", Fqdn::parse("example.com").unwrap());
+    // No loss outlives its pass, and twice the base may go in one.
+    settings.guard.window = Duration::ZERO;
+    settings.guard.max_delete = 255;
+    settings.guard.max_update = 255;
+    settings.guard.max_emptied = 255;
+    settings
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// No sequence of unknown clusters, restarts and crashes removes the last address of a name that a known answer did
+    /// not empty; what is healthy and known is published.
+    #[test]
+    fn unknown_is_not_empty(steps in prop::collection::vec(step(false), 1..40)) {
+        let mut world = World::new(unguarded());
+        for step in &steps {
+            world.take(step)?;
+        }
+    }
+
+    /// The same under the default guard, which holds losses and never additions, and beside strangers, whose sets are
+    /// never touched.
+    #[test]
+    fn strangers_are_left_alone_and_additions_are_never_held(steps in prop::collection::vec(step(true), 1..40)) {
+        let mut world = World::new(Settings::new("ufp", Fqdn::parse("example.com").unwrap()));
+        for step in &steps {
+            world.take(step)?;
+        }
+    }
+
+    /// What is written is what was wanted: planning again gives nothing.
+    #[test]
+    fn a_second_plan_is_empty(steps in prop::collection::vec(step(true), 1..30)) {
+        let mut world = World::new(unguarded());
+        for step in &steps {
+            world.take(step)?;
+        }
+        world.take(&Step::Sync)?;
+        world.now = world.now.plus(Duration::from_secs(2));
+        world.daemon.plan(world.now);
+        let report = world.daemon.report(world.now);
+        prop_assert!(report.changes.is_empty() && report.held.is_empty(), "{report:#?}");
+        prop_assert!(world.daemon.is_settled());
+    }
+
+    /// Planning what is dirty gives what planning everything from the beginning gives, whatever came in which order and
+    /// however often.
+    #[test]
+    fn order_and_repetition_of_events_do_not_matter(
+        first in prop::collection::vec((0..CLUSTERS, [health(), health(), health(), health()]), 1..12),
+        order in Just((0..CLUSTERS).collect::<Vec<_>>()).prop_shuffle(),
+        twice in any::<bool>(),
+    ) {
+        let mut world = World::new(unguarded());
+        for (index, healths) in &first {
+            world.take(&Step::Answer(*index, *healths))?;
+            world.daemon.plan(world.now);
+        }
+        let mut fresh = Reconciler::new(world.settings.clone(), &memory::capabilities());
+        fresh.load_zone(world.store.snapshot().clone(), world.now);
+        for index in order.iter().filter(|index| world.said.contains_key(index)) {
+            for _ in 0..=usize::from(twice) {
+                fresh.observe(answer(*index, world.said[index]), world.now);
+            }
+        }
+        fresh.plan(world.now);
+        prop_assert_eq!(fresh.report(world.now), world.daemon.report(world.now));
+        prop_assert_eq!(fresh.records(world.now), world.daemon.records(world.now));
+    }
+
+    /// However many services go, the sets deleted in one window stay within the budget.
+    #[test]
+    fn deletions_stay_within_the_budget(services in 3usize..40, gone in prop::collection::vec(0usize..40, 0..60), percent in 0u8..100) {
+        let mut settings = Settings::new("ufp", Fqdn::parse("example.com").unwrap());
+        settings.guard.max_delete = percent;
+        let mut world = World::new(settings);
+        let copy = |index: usize| ServiceCopy {
+            ingress: BTreeSet::from([Endpoint::Ip(IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]))]),
+            ready: true,
+            ..ServiceCopy::default()
+        };
+        let all: BTreeMap<_, _> = (0..services).map(|index| (service(index), copy(index))).collect();
+        let answer = ClusterAnswer { places: Some(BTreeSet::from([place(0)])), labels: BTreeMap::new(), services: all };
+        world.daemon.observe(SourceEvent::Answer { cluster: "c0".into(), answer }, world.now);
+        world.sync(None)?;
+        world.now = world.now.plus(Duration::from_hours(1));
+        let before = world.store.len();
+        for index in gone {
+            let event = SourceEvent::Service { cluster: "c0".into(), service: service(index), copy: None };
+            world.daemon.observe(event, world.now);
+            world.sync(None)?;
+        }
+        let allowed = if before < 10 { before } else { before * usize::from(percent) / 100 };
+        prop_assert!(before - world.store.len() <= allowed, "{} of {before} went, {percent} %", before - world.store.len());
+    }
+}
