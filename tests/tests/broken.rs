@@ -428,3 +428,34 @@ caught! {
     a_watch_ends_early: WatchEnds by a_watch_reports_own_and_foreign_changes;
     a_watch_begins_now: WatchForgetsThePast by a_watch_misses_nothing_since_its_version;
 }
+
+/// A zone in use, with and without the mark that makes it a test zone.
+async fn in_use(marked: bool) -> Result<(), Failure> {
+    let provider = MemoryProvider::new([apex()]);
+    let zone = ZoneId(apex().as_str().into());
+    let www = [("www", RrType::A, "192.0.2.1")];
+    let mark = [(Setup::MARK, RrType::Txt, "use it")];
+    for (name, rr_type, text) in www.into_iter().chain(mark.into_iter().filter(|_| marked)) {
+        let records = dns_conformance::records(&rr_type, &[text]);
+        let key = dnsprovider::RrKey::new(apex().prepend(name).expect("a name"), rr_type);
+        let set = RrSet::new(key, Ttl::from_secs(60).expect("a TTL"), records).expect("a set");
+        let entry =
+            Entry { data: ClaimedSet::unclaimed(set), version: Version::default(), blocks: dnsprovider::Blocks::AsDns };
+        provider.insert_foreign(&zone, entry).expect("the zone is there");
+    }
+    let before = provider.peek(&zone).expect("the zone is there").entries;
+    let result = check(&CASES[1], Setup::new(provider.clone(), apex())).await;
+    assert_eq!(provider.peek(&zone).expect("the zone is there").entries, before, "what was there before has changed");
+    result
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_in_use_is_left_alone() {
+    let failure = in_use(false).await.expect_err("the suite must not run in a zone that is in use");
+    assert!(failure.to_string().contains("neither empty nor a test zone"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_marked_zone_is_used_and_left_as_it_was() {
+    in_use(true).await.expect("the mark allows it");
+}
