@@ -189,10 +189,13 @@ async fn an_etcd_that_cannot_be_reached_is_named_without_its_login() {
 
 //----------- an etcd that misbehaves ----------------------------------------
 
+/// What is said to a transaction.
+type Txn = dyn Fn(&PbTxnRequest) -> Result<PbTxnResponse, Status> + Send + Sync;
+
 /// Answers reads with nothing, and writes as it was told.
 #[derive(Clone)]
 struct Fake {
-    txn: Arc<dyn Fn(&PbTxnRequest) -> Result<PbTxnResponse, Status> + Send + Sync>,
+    txn: Arc<Txn>,
     sent: Arc<AtomicUsize>,
 }
 
@@ -239,9 +242,9 @@ async fn fake(
     (Chunked::new(CoreDns::connect(options).await.unwrap()), fake.sent)
 }
 
-fn done() -> Result<PbTxnResponse, Status> {
+fn done() -> PbTxnResponse {
     let header = Some(PbResponseHeader { revision: 6, ..Default::default() });
-    Ok(PbTxnResponse { header, succeeded: true, ..Default::default() })
+    PbTxnResponse { header, succeeded: true, ..Default::default() }
 }
 
 fn creates(count: usize) -> ChangeSet {
@@ -288,7 +291,7 @@ async fn smaller_limits_of_a_server_are_learned_and_everything_is_done() {
         }
         let mut largest = seen.lock().unwrap();
         *largest = txn.success.len().max(*largest);
-        done()
+        Ok(done())
     })
     .await;
     assert!(apply(&provider, &creates(200)).await.unwrap().is_done());
@@ -296,7 +299,7 @@ async fn smaller_limits_of_a_server_are_learned_and_everything_is_done() {
     assert!(*largest.lock().unwrap() > 7);
 
     let (provider, _) = fake(|txn| match txn.success.len() {
-        0..=16 => done(),
+        0..=16 => Ok(done()),
         _ => Err(Status::invalid_argument("etcdserver: request is too large")),
     })
     .await;
@@ -307,7 +310,7 @@ async fn smaller_limits_of_a_server_are_learned_and_everything_is_done() {
 
 #[tokio::test]
 async fn many_failovers_share_one_wait_and_one_later_transaction() {
-    let (provider, sent) = fake(|_| done()).await;
+    let (provider, sent) = fake(|_| Ok(done())).await;
     let changes = (0..40).flat_map(|number| {
         let owner = format!("s{number}.example.com");
         let away = Change::delete(&held(cname(&owner, "x.example.com")));
@@ -321,7 +324,7 @@ async fn many_failovers_share_one_wait_and_one_later_transaction() {
 async fn a_second_step_that_fails_leaves_the_addresses_done() {
     let count = AtomicUsize::new(0);
     let (provider, _) = fake(move |_| match count.fetch_add(1, Ordering::Relaxed) {
-        0 => done(),
+        0 => Ok(done()),
         _ => Err(Status::unavailable("etcdserver: request timed out")),
     })
     .await;

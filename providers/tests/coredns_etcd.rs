@@ -318,7 +318,7 @@ async fn a_cname_left_beside_addresses_by_a_crash_is_read_as_ours_and_deleted() 
     let (provider, mut client) = (etcd.open(etcd.options(&["example.com"])).await, etcd.client().await);
     create(&provider, [cname("www.example.com", "global.example.com")]).await;
     let mut slow = etcd.options(&["example.com"]);
-    slow.settle = Duration::from_secs(3600);
+    slow.settle = Duration::from_hours(1);
     let dying = etcd.open(slow).await;
     let snapshot = read(&provider).await;
     let unit = ChangeSet::by_name([
