@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dnsprovider::{
-    Applied, ApplyContext, Capabilities, Change, ChangeSet, Chunked, Claim, ClaimedSet, DnsProvider, DnsProviderExt,
-    Entry, Error, ErrorKind, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Snapshot, Ttl, Unit, Version, Zone, diff,
+    ApplyContext, Capabilities, Change, ChangeSet, Chunked, Claim, ClaimedSet, DnsProvider, DnsProviderExt, Entry,
+    ErrorKind, Fqdn, RecordData, RrKey, RrSet, RrType, Snapshot, Ttl, Unit, Version, Zone, diff,
 };
 
 use crate::case::{Failure, ensure};
 use crate::setup::{Alive, Setup};
+use crate::verdict::{Verdict, verdicts, worst};
 
 /// The name on the suite's own claims.
 const CLAIM: &str = "conformance";
@@ -34,21 +35,6 @@ pub struct Bench {
     /// Names used so far, for hosts whose zone cannot be listed.
     names: Mutex<BTreeSet<Fqdn>>,
     _alive: Vec<Box<dyn Alive>>,
-}
-
-/// What became of a change, however the backend told it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// [`Outcome::Done`].
-    Done,
-    /// [`Outcome::Conflict`], or an `Err` of that kind for the whole batch.
-    Conflict,
-    /// [`Outcome::Refused`], or an `Err` for the whole batch.
-    Refused(ErrorKind),
-    /// [`Outcome::Unknown`].
-    Unknown,
-    /// [`Outcome::NotTried`].
-    NotTried,
 }
 
 /// Record data of a type from texts: addresses, a target, or texts.
@@ -346,47 +332,6 @@ impl Bench {
     fn delegation(&self, held: &Snapshot) -> Vec<ClaimedSet> {
         let at_apex = held.at(&self.zone.apex).iter().map(|entry| entry.data.clone());
         at_apex.filter(|data| data.set.rr_type().as_str() == "NS").collect()
-    }
-}
-
-/// The worst of several verdicts.
-pub(crate) fn worst<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Verdict {
-    let rank = |verdict: &&Verdict| match verdict {
-        Verdict::Done => 0,
-        Verdict::NotTried => 1,
-        Verdict::Conflict => 2,
-        Verdict::Refused(_) => 3,
-        Verdict::Unknown => 4,
-    };
-    verdicts.into_iter().max_by_key(rank).copied().unwrap_or(Verdict::Done)
-}
-
-/// One verdict for each key, whichever way the backend answered.
-pub(crate) fn verdicts(
-    changes: &ChangeSet,
-    answer: Result<Applied, Error>,
-) -> Result<BTreeMap<RrKey, Verdict>, Failure> {
-    let keys: BTreeSet<_> = changes.changes().map(|change| change.key.clone()).collect();
-    match answer {
-        Ok(applied) => {
-            let told: BTreeSet<_> = applied.outcomes.keys().cloned().collect();
-            ensure!(told == keys, "there is not exactly one outcome for each key: {told:?} for {keys:?}");
-            Ok(applied.outcomes.into_iter().map(|(key, outcome)| (key, verdict(&outcome))).collect())
-        }
-        Err(error) if error.kind() == ErrorKind::Conflict => {
-            Ok(keys.into_iter().map(|key| (key, Verdict::Conflict)).collect())
-        }
-        Err(error) => Ok(keys.into_iter().map(|key| (key, Verdict::Refused(error.kind()))).collect()),
-    }
-}
-
-fn verdict(outcome: &Outcome) -> Verdict {
-    match outcome {
-        Outcome::Done(_) => Verdict::Done,
-        Outcome::Conflict => Verdict::Conflict,
-        Outcome::Refused(error) => Verdict::Refused(error.kind()),
-        Outcome::Unknown(_) => Verdict::Unknown,
-        Outcome::NotTried => Verdict::NotTried,
     }
 }
 

@@ -26,7 +26,9 @@ pub mod levels;
 #[cfg(feature = "servers")]
 pub mod servers;
 mod setup;
+mod verdict;
 
-pub use bench::{Bench, Verdict, records};
+pub use bench::{Bench, records};
 pub use case::{CASES, Case, Failure, Level, check, run};
 pub use setup::Setup;
+pub use verdict::Verdict;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use dnsprovider::{Change, ChangeSet, Cost, ErrorKind, Unit};
 
-use crate::bench::worst;
 use crate::case::ensure;
+use crate::verdict::worst;
 use crate::{Bench, Failure, Level, Verdict};
 
 /// What is written once for all backends packs batches by what they say that a unit costs.

@@ -19,14 +19,14 @@ async fn at_once(bench: &Bench, ours: Change, theirs: Change) -> Result<[Verdict
         tokio::spawn(async move {
             let changes = dnsprovider::ChangeSet::by_name([change]);
             let answer = provider.apply(&zone, &changes, &dnsprovider::ApplyContext::default()).await;
-            crate::bench::verdicts(&changes, answer)
+            crate::verdict::verdicts(&changes, answer)
         })
     };
     let (ours, theirs) = (apply(ours), apply(theirs));
     let mut verdicts = [Verdict::Unknown; 2];
     for (verdict, task) in verdicts.iter_mut().zip([ours, theirs]) {
         let told = task.await.map_err(|error| Failure::new(format!("apply panicked: {error}")))??;
-        *verdict = crate::bench::worst(told.values());
+        *verdict = crate::verdict::worst(told.values());
     }
     Ok(verdicts)
 }
