@@ -23,6 +23,9 @@
 //! - **Not there**: DNSSEC, dynamic update, NOTIFY, TSIG. Secondaries poll the SOA and transfer the zone over TCP.
 //! - Give real addresses in `listen`, not `0.0.0.0`, on a machine with several: UDP answers leave by the address that the
 //!   system chooses.
+//!
+//! Messages are read and written by `hickory-proto`, the successor of `trust-dns-proto`, which is not maintained any more
+//! (RUSTSEC-2025-0017). The sockets are ours: see `serve.rs` for why hickory's server does not fit.
 
 mod answer;
 mod config;
