@@ -126,7 +126,7 @@ impl Api {
         let client = match tokio::time::timeout(REQUEST_TIMEOUT, Client::connect([&url], Some(options))).await {
             Ok(Ok(client)) => client,
             Ok(Err(cause)) => {
-                let mut failure = Failure::new(&format!("connecting to etcd at `{url}`"), cause);
+                let mut failure = Failure::new(&format!("connecting to etcd at `{}`", without_login(&url)), cause);
                 // Nothing but a login was sent.
                 failure.undone = true;
                 failure.unreached |= failure.error.kind() == ErrorKind::Unavailable;
