@@ -123,7 +123,7 @@ impl Fault {
 /// When it is empty or no UTF-8, does not parse, or has a top level without `kind`.
 pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| Fault {
-        line: Some(1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64),
+        line: Some(bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count() as u64),
         message: "it is not UTF-8".to_owned(),
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -239,14 +239,15 @@ impl Raw {
             let used = of.is_empty() || Kind::read(self.api_version.as_deref(), of).is_some();
             return used && matches!(field, Field::Items);
         }
-        match (Kind::read(self.api_version.as_deref(), name), field) {
-            (Some(_), Field::Metadata)
-            | (Some(Kind::Service), Field::Spec | Field::Status)
-            | (Some(Kind::Cluster), Field::Status)
-            | (Some(Kind::EndpointSlice), Field::Endpoints) => true,
-            (_, Field::ApiVersion | Field::Kind) => true,
-            _ => false,
-        }
+        let used = Kind::read(self.api_version.as_deref(), name);
+        matches!(
+            (used, field),
+            (_, Field::ApiVersion | Field::Kind)
+                | (Some(_), Field::Metadata)
+                | (Some(Kind::Service), Field::Spec | Field::Status)
+                | (Some(Kind::Cluster), Field::Status)
+                | (Some(Kind::EndpointSlice), Field::Endpoints)
+        )
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) fn answer(objects: Vec<Object>, select: Select) -> Result<ClusterAnsw
 fn copy(object: Object) -> Option<ServiceCopy> {
     let balanced = object.spec.kind.as_deref() == Some("LoadBalancer");
     let external_ips = object.spec.external_ips.unwrap_or_default();
-    if object.metadata.deletion_timestamp.is_some() || !(balanced || !external_ips.is_empty()) {
+    let counts = balanced || !external_ips.is_empty();
+    if !counts || object.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let ingress = object.status.load_balancer.and_then(|balancer| balancer.ingress).unwrap_or_default();

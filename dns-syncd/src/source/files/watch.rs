@@ -43,7 +43,7 @@ impl Watch {
         if self.path == path && same && self.watcher.is_some() {
             return;
         }
-        self.path = path.to_owned();
+        path.clone_into(&mut self.path);
         self.watched = now;
         self.watcher = begin(path, self.heard.clone())
             .inspect_err(|error| {
