@@ -2,6 +2,12 @@
 
 pub mod clusters;
 pub mod config;
+pub mod daemon;
+pub mod engine;
 pub mod explain;
 pub mod moment;
+pub mod resolver;
 pub mod source;
+
+pub use daemon::{Daemon, DaemonError};
+pub use engine::Handle;

@@ -1,0 +1,235 @@
+//! The whole daemon as a value: give it a provider and a source, and run it.
+//!
+//! `examples/embed.rs` does so with a provider and a source of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_providers::{Opened, Served};
+use dns_sync_core::Settings;
+use dnsprovider::{DnsProvider, Error, RetryHint, Zone, ZoneId};
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::{
+    AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Requests, SystemClock, ZoneChoice,
+};
+use crate::resolver::{Resolve, SystemResolver};
+use crate::source::{EndpointSource, SourceError};
+
+/// Batches of a source that may wait to be taken in.
+const WAITING_BATCHES: usize = 1024;
+/// How long an end waits for the source.
+const SOURCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Keeps one zone true until it is stopped.
+#[derive(Debug)]
+pub struct Daemon {
+    settings: Settings,
+    provider: Arc<dyn DnsProvider>,
+    source: Source,
+    zone: ZoneChoice,
+    served: Option<Arc<dyn Served>>,
+    resolver: Option<Arc<dyn Resolve>>,
+    clock: Arc<dyn Clock>,
+    audit: AuditPace,
+    seed: u64,
+    health: Arc<Health>,
+    handle: Handle,
+    requests: Requests,
+}
+
+/// Only for its `Debug`.
+struct Source(Box<dyn EndpointSource>);
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+/// Why a daemon ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The source cannot be used at the start.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The zone cannot be opened, and trying again would not help.
+    #[error("opening the zone")]
+    Zone(#[source] Error),
+    /// The system's resolvers are not known.
+    #[error("finding the system's resolvers; hint: set [Sync] resolver")]
+    Resolver(#[source] crate::resolver::ResolverError),
+}
+
+impl Daemon {
+    /// A daemon for the zone that the settings name.
+    pub fn new(settings: Settings, provider: Arc<dyn DnsProvider>, source: Box<dyn EndpointSource>) -> Self {
+        let (handle, requests) = Handle::new();
+        Self {
+            zone: ZoneChoice { apex: Some(settings.zone.clone()), ..ZoneChoice::default() },
+            settings,
+            provider,
+            source: Source(source),
+            served: None,
+            resolver: None,
+            clock: Arc::new(SystemClock::default()),
+            audit: AuditPace::default(),
+            seed: rand::random(),
+            health: Arc::new(Health::new()),
+            handle,
+            requests,
+        }
+    }
+
+    /// The same for a provider as a registry opens it; a server in this process is told when its zone is complete.
+    pub fn opened(settings: Settings, opened: Opened, source: Box<dyn EndpointSource>) -> Self {
+        Self { served: opened.served, ..Self::new(settings, opened.provider, source) }
+    }
+
+    /// Which of several zones of that apex, by its id at the provider.
+    #[must_use]
+    pub fn with_zone_id(mut self, id: ZoneId) -> Self {
+        self.zone.id = Some(id);
+        self
+    }
+
+    /// Creates the zone where the provider does not have it.
+    #[must_use]
+    pub fn with_create_zone(mut self, create: bool) -> Self {
+        self.zone.create = create;
+        self
+    }
+
+    /// Looks load balancer names up there; else at the system's resolvers.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
+    /// Takes the time from there; else from the machine.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Audits the zone at this pace.
+    #[must_use]
+    pub fn with_audit(mut self, pace: AuditPace) -> Self {
+        self.audit = pace;
+        self
+    }
+
+    /// Makes all pauses the same from run to run, for tests.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Asks and steers the daemon while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until `stop`; then finishes the write in flight, or leaves it after ten seconds.
+    ///
+    /// What fails later than the start is reported and tried again, never an end.
+    ///
+    /// # Errors
+    /// When the source or the zone cannot be used at the start.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+        let resolver = match self.resolver {
+            Some(resolver) => resolver,
+            None => Arc::new(SystemResolver::new(None).map_err(DaemonError::Resolver)?),
+        };
+        let (stopping, stopped) = watch::channel(false);
+        let (events, received) = mpsc::channel(WAITING_BATCHES);
+        let mut source = tokio::spawn(self.source.0.run(events, stopped));
+        let parts = EngineParts {
+            settings: self.settings,
+            served: self.served.clone(),
+            resolver,
+            clock: self.clock,
+            audit: self.audit,
+            seed: self.seed,
+            health: self.health,
+            requests: self.requests,
+        };
+        let (provider, choice, seed) = (self.provider, self.zone, self.seed);
+        let mut ended = None;
+        let failed_or_stopped = async {
+            tokio::pin!(stop);
+            tokio::select! {
+                () = &mut stop => {}
+                told = &mut source => {
+                    ended = Some(match told {
+                        Ok(told) => told,
+                        Err(error) => match error.try_into_panic() {
+                            Ok(panic) => std::panic::resume_unwind(panic),
+                            Err(_) => Ok(()),
+                        },
+                    });
+                    // A source that has told all it knows leaves the daemon with that.
+                    if matches!(ended, Some(Ok(()))) {
+                        stop.await;
+                    }
+                }
+            }
+        };
+        let worked = {
+            tokio::pin!(failed_or_stopped);
+            let opened = tokio::select! {
+                () = &mut failed_or_stopped => Ok(None),
+                zone = open(&choice, &provider, seed) => zone.map(Some),
+            };
+            match opened {
+                Ok(Some(zone)) => {
+                    Engine::new(provider, zone, parts).run(received, failed_or_stopped).await;
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(DaemonError::Zone(error)),
+            }
+        };
+        stopping.send_replace(true);
+        if ended.is_none() && tokio::time::timeout(SOURCE_LIMIT, &mut source).await.is_err() {
+            source.abort();
+        }
+        if let Some(served) = self.served {
+            served.shutdown().await;
+        }
+        worked?;
+        ended.unwrap_or(Ok(())).map_err(DaemonError::Source)
+    }
+}
+
+/// The zone, as soon as the host can be asked.
+async fn open(choice: &ZoneChoice, provider: &Arc<dyn DnsProvider>, seed: u64) -> Result<Zone, Error> {
+    let mut backoff = Backoff::new(seed);
+    loop {
+        match choice.open(provider).await {
+            Ok(zone) => return Ok(zone),
+            Err(error) if error.retry() == RetryHint::Never => return Err(error),
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "the zone cannot be opened yet");
+                tokio::time::sleep(backoff.pause(error.retry())).await;
+            }
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub async fn terminated() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,435 @@
+//! The daemon's loop: whatever happens next is taken in, then the next call goes out.
+//!
+//! One task owns all decisions; calls to the host, look-ups and the source run beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_providers::Served;
+use dns_sync_core::hosts::Resolution;
+use dns_sync_core::{ClusterName, Settings, SourceEvent, Timestamp};
+use dnsprovider::{Error, WatchEvent, WatchStream, Zone};
+use futures::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::audit::{Audit, AuditPace, AuditedPage};
+use super::backoff::Backoff;
+use super::clock::Clock;
+use super::health::Health;
+use super::host::Host;
+use super::request::{Request, Requests};
+use super::status::{QueueReport, Status, WriteReport, failures, with_first_seen};
+use super::walk::{Answer, Walk};
+use crate::clusters::clusters;
+use crate::explain::explain;
+use crate::resolver::{CONCURRENT_LOOKUPS, Resolve};
+
+/// The loop shows that it is alive at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The longest that a look-up may take.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(15);
+/// How long a stop waits for the write in flight.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Batches of the source, and events of the watch, that are taken in before the next decision.
+const AT_ONCE: usize = 4096;
+
+/// What an engine needs beside its zone.
+#[derive(Debug)]
+pub(crate) struct EngineParts {
+    pub(crate) settings: Settings,
+    pub(crate) served: Option<Arc<dyn Served>>,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) audit: AuditPace,
+    pub(crate) seed: u64,
+    pub(crate) health: Arc<Health>,
+    pub(crate) requests: Requests,
+}
+
+/// Something that went on beside the loop has come to an end.
+#[derive(Debug)]
+enum Done {
+    Called(Answer),
+    Watching(Result<Watching, Error>),
+    Audited(AuditedPage),
+    Resolved(Arc<str>, Resolution),
+    Serving,
+}
+
+/// An open watch; only for its `Debug`.
+struct Watching(WatchStream);
+
+impl std::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watching").finish()
+    }
+}
+
+/// How the watch of the zone stands.
+#[derive(Debug)]
+enum Watch {
+    /// The host cannot, or the zone has not been read.
+    Absent,
+    /// To be opened where the view of the zone ends.
+    Due,
+    Opening,
+    Open(Watching),
+}
+
+/// A zone, its sources and the decisions between them.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    walk: Walk,
+    parts: EngineParts,
+    tasks: JoinSet<Done>,
+    lookups: Arc<Semaphore>,
+    calling: bool,
+    watch: Watch,
+    watch_backoff: Backoff,
+    audit: Audit,
+    /// Clusters that the source has named and that have not been answered for in any way.
+    awaited: BTreeSet<ClusterName>,
+    first_seen: BTreeMap<ClusterName, Timestamp>,
+    ready: bool,
+    serving: bool,
+    started: Timestamp,
+    last_write: Option<WriteReport>,
+}
+
+impl Engine {
+    pub(crate) fn new(provider: Arc<dyn dnsprovider::DnsProvider>, zone: Zone, parts: EngineParts) -> Self {
+        let clock = parts.clock.clone();
+        let started = clock.now();
+        Self {
+            walk: Walk::new(parts.settings.clone(), Host::new(provider, zone), clock, parts.seed),
+            tasks: JoinSet::new(),
+            lookups: Arc::new(Semaphore::new(CONCURRENT_LOOKUPS)),
+            calling: false,
+            watch: Watch::Absent,
+            watch_backoff: Backoff::new(parts.seed.wrapping_add(2)),
+            audit: Audit::new(parts.audit, started),
+            awaited: BTreeSet::new(),
+            first_seen: BTreeMap::new(),
+            ready: false,
+            serving: false,
+            started,
+            last_write: None,
+            parts,
+        }
+    }
+
+    /// Runs until `stop`, whatever fails; then finishes the write in flight, or leaves it after a while.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Vec<SourceEvent>>, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut batches = Vec::new();
+        let mut told = true;
+        loop {
+            self.parts.health.beat();
+            // Whatever has ended by now: a flood of events must not keep its outcome waiting.
+            while let Some(done) = self.tasks.try_join_next() {
+                self.take(done);
+            }
+            while let Ok(request) = self.parts.requests.0.try_recv() {
+                self.answer(request);
+            }
+            self.begin_work();
+            let now = self.walk.now();
+            let pause = self.wake_at(now).map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
+            tokio::select! {
+                // In a fixed order, so that a simulation can be repeated.
+                biased;
+                () = &mut stop => break,
+                received = events.recv_many(&mut batches, AT_ONCE), if told => {
+                    told = received > 0;
+                    self.observe(&mut batches, &mut events).await;
+                }
+                changed = next_changes(&mut self.watch) => self.notice(changed),
+                Some(done) = self.tasks.join_next() => self.take(done),
+                Some(request) = self.parts.requests.0.recv() => self.answer(request),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    //----------- Out --------------------------------------------------------
+
+    /// Sends out everything that may go out now.
+    fn begin_work(&mut self) {
+        if !self.calling {
+            if let Some(call) = self.walk.next_call() {
+                self.calling = true;
+                let host = self.walk.host.clone();
+                self.tasks.spawn(async move { Done::Called(call.make(host).await) });
+            } else if self.ready {
+                self.first_pass_is_written();
+            }
+        }
+        if !self.ready && self.walk.is_begun() && self.awaited.is_empty() {
+            tracing::info!("ready: the zone was read, every cluster has answered or is unknown");
+            self.ready = true;
+            self.parts.health.set_ready();
+        }
+        let now = self.walk.now();
+        for name in self.walk.reconciler.hosts_to_resolve(now) {
+            let (resolver, lookups) = (self.parts.resolver.clone(), self.lookups.clone());
+            self.tasks.spawn(async move {
+                let _turn = lookups.acquire().await;
+                let answer = tokio::time::timeout(LOOKUP_LIMIT, resolver.resolve(&name)).await;
+                Done::Resolved(name, answer.unwrap_or(Resolution::Failed))
+            });
+        }
+        if matches!(self.watch, Watch::Due) && self.walk.is_zone_read() && self.watch_backoff.until(now).is_none() {
+            self.watch = Watch::Opening;
+            let (host, since) = (self.walk.host.clone(), self.walk.zone_version());
+            self.tasks.spawn(async move { Done::Watching(host.watch(&since).await.map(Watching)) });
+        }
+        if self.walk.is_zone_read() {
+            if let Some(cursor) = self.audit.next_page(now) {
+                let host = self.walk.host.clone();
+                self.tasks.spawn(async move { Done::Audited(AuditedPage::read(host, cursor, now).await) });
+            }
+        }
+    }
+
+    /// Everything that may be written has been, once: what this process serves itself is complete.
+    fn first_pass_is_written(&mut self) {
+        if self.serving || self.walk.failures_in_a_row() > 0 {
+            return;
+        }
+        self.serving = true;
+        if let Some(served) = self.parts.served.clone() {
+            self.tasks.spawn(async move {
+                if let Err(error) = served.set_ready().await {
+                    tracing::warn!(error = error.chain(), "the zone is served, but would not be after a restart");
+                }
+                Done::Serving
+            });
+        }
+    }
+
+    fn wake_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let call = if self.calling { None } else { self.walk.wake_at() };
+        let watch = if matches!(self.watch, Watch::Due) { self.watch_backoff.until(now) } else { None };
+        let audit = if self.walk.is_zone_read() { self.audit.wake_at() } else { None };
+        [call, watch, audit].into_iter().flatten().min()
+    }
+
+    //----------- In ---------------------------------------------------------
+
+    /// Takes all in that the source has told by now, so that a burst is one pass.
+    async fn observe(&mut self, batches: &mut Vec<Vec<SourceEvent>>, events: &mut mpsc::Receiver<Vec<SourceEvent>>) {
+        let mut taken = 0;
+        while !batches.is_empty() && taken < AT_ONCE {
+            taken += batches.len();
+            for batch in batches.drain(..) {
+                batch.iter().for_each(|event| self.follow(event));
+                self.walk.observe(batch);
+            }
+            // Lets a source that waited for room tell the rest.
+            tokio::task::yield_now().await;
+            while let Ok(batch) = events.try_recv() {
+                batches.push(batch);
+            }
+        }
+        for batch in batches.drain(..) {
+            batch.iter().for_each(|event| self.follow(event));
+            self.walk.observe(batch);
+        }
+    }
+
+    /// Keeps track of which clusters have been told about.
+    fn follow(&mut self, event: &SourceEvent) {
+        match event {
+            SourceEvent::Joined { cluster } => {
+                if !self.first_seen.contains_key(cluster) {
+                    self.first_seen.insert(cluster.clone(), self.walk.now());
+                    self.awaited.insert(cluster.clone());
+                }
+            }
+            SourceEvent::Answer { cluster, .. } | SourceEvent::Unknown { cluster, .. } => {
+                self.first_seen.entry(cluster.clone()).or_insert(self.walk.now());
+                self.awaited.remove(cluster);
+            }
+            SourceEvent::Disappeared { cluster } | SourceEvent::Unjoined { cluster } => {
+                self.first_seen.remove(cluster);
+                self.awaited.remove(cluster);
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let now = self.walk.now();
+        match done {
+            Ok(Done::Called(answer)) => {
+                self.calling = false;
+                let wrote = matches!(answer, Answer::Written(..));
+                let taken = self.walk.take(answer);
+                if wrote {
+                    self.last_write = Some(WriteReport {
+                        at: now.into(),
+                        done: taken.done,
+                        conflicts: taken.conflicts,
+                        failed: taken.failed.len(),
+                    });
+                }
+                if taken.zone_read {
+                    self.audit.restart(now);
+                    if self.walk.host.capabilities().watch {
+                        self.watch = Watch::Due;
+                    }
+                }
+            }
+            Ok(Done::Watching(Ok(stream))) => {
+                self.watch_backoff.succeed();
+                self.watch = Watch::Open(stream);
+            }
+            Ok(Done::Watching(Err(error))) => self.watch_broke(&error),
+            Ok(Done::Audited(page)) => {
+                let names = self.audit.take(page, &self.walk.reconciler, now);
+                self.walk.suspect(names);
+            }
+            Ok(Done::Resolved(name, resolution)) => self.walk.reconciler.resolved(&name, resolution, now),
+            Ok(Done::Serving) => {}
+            Err(error) => match error.try_into_panic() {
+                // A fault of the program, not of the world.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(cancelled) => tracing::debug!(%cancelled, "the runtime is going down"),
+            },
+        }
+    }
+
+    fn notice(&mut self, changed: Vec<Result<WatchEvent, Error>>) {
+        if changed.is_empty() {
+            let ended =
+                Error::new(dnsprovider::ErrorKind::Unavailable, self.walk.host.provider_name(), "watching: it ended");
+            self.watch_broke(&ended);
+        }
+        for event in changed {
+            match event {
+                Ok(WatchEvent { owner, revision }) => {
+                    let names = self.walk.reconciler.noticed(&owner, revision);
+                    self.walk.suspect(names);
+                }
+                Err(error) => self.watch_broke(&error),
+            }
+        }
+    }
+
+    /// What happened meanwhile is not known: the zone is read again and watched from there.
+    fn watch_broke(&mut self, error: &Error) {
+        tracing::warn!(error = error.chain(), "the watch of the zone is lost; reading it again");
+        self.watch_backoff.fail(error.retry(), self.walk.now());
+        self.watch = Watch::Absent;
+        self.walk.distrust_zone();
+    }
+
+    //----------- Requests ---------------------------------------------------
+
+    /// Answers a question; whoever asked may have gone.
+    fn answer(&mut self, request: Request) {
+        let now = self.walk.now();
+        match request {
+            Request::Status(answer) => _ = answer.send(self.status(now)),
+            Request::Clusters(answer) => {
+                _ = answer.send(with_first_seen(clusters(&self.walk.reconciler), &self.first_seen));
+            }
+            Request::Plan(answer) => _ = answer.send(self.walk.reconciler.report(now)),
+            Request::Explain(name, answer) => {
+                let history = Some(self.walk.history.at(&name));
+                _ = answer.send(explain(&self.walk.reconciler, &name, history, now));
+            }
+            Request::Approve(hash, answer) => {
+                let known = self.walk.reconciler.approve(&hash, now);
+                tracing::info!(hash, known, "an approval came in");
+                _ = answer.send(known);
+            }
+            Request::Unjoin(cluster, answer) => {
+                let known = self.walk.reconciler.federation().clusters().contains_key(&*cluster);
+                if known {
+                    tracing::info!(cluster, "the cluster is taken out");
+                    self.walk.reconciler.unjoin(&cluster, now);
+                    self.awaited.remove(&*cluster);
+                }
+                _ = answer.send(known);
+            }
+            Request::Reload(settings, answer) => {
+                self.reload(*settings);
+                _ = answer.send(());
+            }
+        }
+    }
+
+    fn reload(&mut self, settings: Settings) {
+        let old = self.walk.reconciler.settings().clone();
+        let settings = Settings {
+            federation: old.federation.clone(),
+            claim: old.claim.clone(),
+            previous_claim: old.previous_claim.clone(),
+            zone: old.zone.clone(),
+            suffix: old.suffix.clone(),
+            adopt: old.adopt,
+            ..settings
+        };
+        if settings != old {
+            tracing::info!("the settings changed");
+            self.walk.reconciler.set_settings(settings);
+        }
+    }
+
+    fn status(&self, now: Timestamp) -> Status {
+        let reconciler = &self.walk.reconciler;
+        let settings = reconciler.settings();
+        let plan = reconciler.report(now);
+        Status {
+            zone: settings.zone.to_string(),
+            federation: settings.federation.to_string(),
+            claim: settings.claim.to_string(),
+            provider: self.walk.host.provider_name().to_owned(),
+            started: self.started.into(),
+            ready: self.ready,
+            zone_read: self.walk.is_zone_read(),
+            clusters: with_first_seen(clusters(reconciler), &self.first_seen),
+            services: reconciler.federation().services().count(),
+            claimed_sets: reconciler.zone().claimed_sets(),
+            queue: QueueReport::of(reconciler),
+            guard: plan.guard,
+            held: plan.held,
+            hash: plan.hash,
+            refused: plan.refused,
+            warnings: plan.warnings,
+            failures: failures(reconciler),
+            failures_in_a_row: self.walk.failures_in_a_row(),
+            last_write: self.last_write.clone(),
+            last_audit: self.audit.finished.map(Into::into),
+        }
+    }
+
+    //----------- End --------------------------------------------------------
+
+    /// Waits for the call in flight. One that is dropped leaves each change done or not done; the next start reads.
+    async fn finish(mut self) {
+        let end = tokio::time::Instant::now() + STOP_LIMIT;
+        while self.calling {
+            match tokio::time::timeout_at(end, self.tasks.join_next()).await {
+                Ok(Some(done)) => self.take(done),
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!("the call in flight is left; the next start reads what came of it");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The changes that the watch tells next; empty at its end. Waits for ever where there is no watch.
+async fn next_changes(watch: &mut Watch) -> Vec<Result<WatchEvent, Error>> {
+    match watch {
+        Watch::Open(Watching(stream)) => stream.ready_chunks(AT_ONCE).next().await.unwrap_or_default(),
+        _ => std::future::pending().await,
+    }
+}

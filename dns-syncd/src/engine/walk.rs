@@ -1,0 +1,289 @@
+//! The walk of a change, one call to the host at a time: read, plan, write, take the outcome in.
+//!
+//! [`Walk::next_call`] says which call comes next, [`Call::make`] makes it, [`Walk::take`] takes the answer in. The
+//! daemon makes calls in the background and `apply` in the foreground; there is no other difference. Exactly one call
+//! is out at a time, so no read can show the zone as it was before a write, and a failover waits for one call at most.
+//! In: events, the time · Out: calls.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_sync_core::plan::Urgency;
+use dns_sync_core::{Batch, Reconciler, Settings, SourceEvent, Timestamp};
+use dnsprovider::{Applied, Error, ErrorKind, Fqdn, Outcome, RetryHint, Snapshot, Version};
+
+use super::backoff::Backoff;
+use super::clock::Clock;
+use super::history::History;
+use super::host::Host;
+
+/// Names in one point read.
+const NAMES_PER_READ: usize = 500;
+
+/// Time is looked at this often even where nothing is known to run out.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A call to the host.
+#[derive(Debug)]
+pub(super) enum Call {
+    ReadZone,
+    ReadNames(Vec<Fqdn>),
+    Write(Batch),
+}
+
+/// What the host said.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Zone(Result<Snapshot, Error>),
+    Names(Vec<Fqdn>, Result<Snapshot, Error>),
+    Written(Batch, Result<Applied, Error>),
+}
+
+impl Call {
+    pub(super) async fn make(self, host: Host) -> Answer {
+        match self {
+            Self::ReadZone => Answer::Zone(host.read_zone().await),
+            Self::ReadNames(names) => {
+                let read = host.read_names(&names).await;
+                Answer::Names(names, read)
+            }
+            Self::Write(batch) => {
+                let applied = host.apply(&batch.changes).await;
+                Answer::Written(batch, applied)
+            }
+        }
+    }
+}
+
+/// What an answer changed.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// A full read was taken in.
+    pub(super) zone_read: bool,
+    /// Changes done.
+    pub(super) done: usize,
+    /// Changes that met something else than what was read.
+    pub(super) conflicts: usize,
+    /// What failed, for people.
+    pub(super) failed: Vec<String>,
+    /// What failed may pass when it is tried again.
+    pub(super) may_pass: bool,
+}
+
+/// A zone's reconciliation with what must be read before the next write.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) reconciler: Reconciler,
+    pub(super) host: Host,
+    pub(super) history: History,
+    clock: Arc<dyn Clock>,
+    /// The source has told a first full view.
+    told: bool,
+    reread_zone: bool,
+    reread: BTreeSet<Fqdn>,
+    /// Writes wait for the point reads: what they were planned on is known to be wrong.
+    read_first: bool,
+    wrote_last: bool,
+    reads: Backoff,
+    writes: Backoff,
+    plan_at: Option<Timestamp>,
+}
+
+impl Walk {
+    pub(super) fn new(settings: Settings, host: Host, clock: Arc<dyn Clock>, seed: u64) -> Self {
+        Self {
+            reconciler: Reconciler::new(settings, &host.capabilities()),
+            host,
+            history: History::default(),
+            clock,
+            told: false,
+            reread_zone: true,
+            reread: BTreeSet::new(),
+            read_first: false,
+            wrote_last: false,
+            reads: Backoff::new(seed),
+            writes: Backoff::new(seed.wrapping_add(1)),
+            plan_at: None,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Takes a batch of the source in; the first is a full view.
+    pub(super) fn observe(&mut self, events: Vec<SourceEvent>) {
+        let now = self.now();
+        events.into_iter().for_each(|event| self.reconciler.observe(event, now));
+        self.told = true;
+    }
+
+    /// Names that somebody may have changed.
+    pub(super) fn suspect(&mut self, names: impl IntoIterator<Item = Fqdn>) {
+        self.reread.extend(names);
+    }
+
+    /// The view of the zone can no longer be trusted.
+    pub(super) fn distrust_zone(&mut self) {
+        self.reread_zone = true;
+    }
+
+    /// The zone was read and the source has told its first view.
+    pub(super) fn is_begun(&self) -> bool {
+        self.told && !self.reread_zone
+    }
+
+    /// The zone is trusted as it was read.
+    pub(super) fn is_zone_read(&self) -> bool {
+        !self.reread_zone
+    }
+
+    /// The state from which to watch.
+    pub(super) fn zone_version(&self) -> Version {
+        self.reconciler.zone_version().clone()
+    }
+
+    /// Failures of writing or reading in a row, whichever is more.
+    pub(super) fn failures_in_a_row(&self) -> u32 {
+        self.reads.failures().max(self.writes.failures())
+    }
+
+    /// The next call to make, after planning what is dirty.
+    pub(super) fn next_call(&mut self) -> Option<Call> {
+        let now = self.now();
+        let may_read = self.reads.until(now).is_none();
+        if self.reread_zone {
+            return may_read.then_some(Call::ReadZone);
+        }
+        if self.read_first {
+            return if may_read { self.point_read() } else { None };
+        }
+        if !self.told {
+            return None;
+        }
+        self.plan(now);
+        let urgent = self.reconciler.next_urgency(now).is_some_and(|urgency| urgency <= Urgency::DeadAddress);
+        if may_read && (self.wrote_last || !urgent) {
+            if let Some(call) = self.point_read() {
+                return Some(call);
+            }
+        }
+        if self.writes.until(now).is_none() {
+            if let Some(batch) = self.reconciler.next_batch(now, self.host.packing()) {
+                self.wrote_last = true;
+                return Some(Call::Write(batch));
+            }
+        }
+        if may_read { self.point_read() } else { None }
+    }
+
+    /// Plans what is dirty, or what time may have changed.
+    pub(super) fn plan(&mut self, now: Timestamp) {
+        if self.reconciler.is_dirty() || self.plan_at.is_none_or(|at| at <= now) {
+            self.reconciler.plan(now);
+            self.plan_at = Some(now.plus(LOOK_AGAIN));
+        }
+    }
+
+    /// When to ask for the next call though nothing has happened.
+    pub(super) fn wake_at(&mut self) -> Option<Timestamp> {
+        let now = self.now();
+        let planned = if self.is_begun() { self.reconciler.next_wake(now) } else { None };
+        self.plan_at = Some(planned.unwrap_or(now.plus(LOOK_AGAIN)));
+        [planned, self.reads.until(now), self.writes.until(now)].into_iter().flatten().min()
+    }
+
+    fn point_read(&mut self) -> Option<Call> {
+        if self.reread.is_empty() {
+            self.read_first = false;
+            return None;
+        }
+        self.wrote_last = false;
+        Some(Call::ReadNames(self.reread.iter().take(NAMES_PER_READ).cloned().collect()))
+    }
+
+    /// Takes the answer to a call in.
+    pub(super) fn take(&mut self, answer: Answer) -> Taken {
+        let now = self.now();
+        match answer {
+            Answer::Zone(Ok(snapshot)) => {
+                tracing::debug!(sets = snapshot.len(), "read the zone");
+                self.reads.succeed();
+                self.reread_zone = false;
+                self.read_first = false;
+                self.reread.clear();
+                self.reconciler.load_zone(snapshot, now);
+                Taken { zone_read: true, ..Taken::default() }
+            }
+            Answer::Names(names, Ok(snapshot)) => {
+                self.reads.succeed();
+                self.reconciler.load_names(&names, &snapshot, now);
+                names.iter().for_each(|name| _ = self.reread.remove(name));
+                self.read_first &= !self.reread.is_empty();
+                Taken::default()
+            }
+            Answer::Zone(Err(error)) | Answer::Names(_, Err(error)) => self.read_failed(&error, now),
+            Answer::Written(batch, Ok(applied)) => self.written(batch, &applied, now),
+            Answer::Written(batch, Err(error)) => {
+                tracing::warn!(error = error.chain(), "nothing of a batch was written");
+                self.reconciler.abandon(&batch, now);
+                self.writes.fail(error.retry(), now);
+                self.reread_zone |= error.kind() == ErrorKind::ZoneNotFound;
+                Taken { failed: vec![error.chain()], may_pass: error.retry() != RetryHint::Never, ..Taken::default() }
+            }
+        }
+    }
+
+    fn read_failed(&mut self, error: &Error, now: Timestamp) -> Taken {
+        tracing::warn!(error = error.chain(), "reading the zone failed; nothing is written before it succeeds");
+        self.reads.fail(error.retry(), now);
+        Taken { failed: vec![error.chain()], may_pass: error.retry() != RetryHint::Never, ..Taken::default() }
+    }
+
+    fn written(&mut self, batch: Batch, applied: &Applied, now: Timestamp) -> Taken {
+        let mut taken = Taken::default();
+        let mut pause = None;
+        for change in batch.changes.changes() {
+            match applied.outcomes.get(&change.key) {
+                Some(Outcome::Done(_)) => {
+                    let reason = self.reconciler.planned(change).map(|planned| planned.reason.clone());
+                    let reason = reason.unwrap_or_default();
+                    tracing::info!(
+                        name = %change.key.owner,
+                        r#type = %change.key.rr_type,
+                        action = ?change.action(),
+                        reason,
+                        "wrote"
+                    );
+                    self.history.add(change.clone(), reason, now);
+                }
+                Some(Outcome::Refused(error)) if error.retry() != RetryHint::Never => pause = Some(error.retry()),
+                Some(Outcome::Unknown(error)) => pause = Some(error.retry()),
+                Some(Outcome::Conflict | Outcome::NotTried) | None => taken.may_pass = true,
+                Some(Outcome::Refused(_)) => {}
+            }
+        }
+        let follow = self.reconciler.record(batch, applied, now);
+        for error in &follow.failed {
+            tracing::warn!(error, "writing a set failed");
+        }
+        if follow.conflicts > 0 {
+            tracing::info!(conflicts = follow.conflicts, "somebody else changed names meanwhile; reading them again");
+        }
+        let lost = applied.outcomes.values().any(|outcome| matches!(outcome, Outcome::Unknown(_)));
+        self.read_first |= follow.conflicts > 0 || lost;
+        self.reread.extend(follow.reread);
+        self.reread_zone |= follow.reread_zone;
+        match pause {
+            // The host as a whole is slow or out of order, not a single set.
+            Some(hint) => self.writes.fail(hint, now),
+            None => self.writes.succeed(),
+        }
+        taken.may_pass |= pause.is_some();
+        taken.done = follow.done;
+        taken.conflicts = follow.conflicts;
+        taken.failed = follow.failed;
+        taken
+    }
+}

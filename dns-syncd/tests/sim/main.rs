@@ -1,0 +1,5 @@
+//! The whole daemon on paused time, beside a host that misbehaves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod targeted;
+mod world;
