@@ -20,6 +20,7 @@ mod config;
 mod convert;
 mod credential;
 mod error;
+mod later;
 mod plan;
 mod read;
 #[cfg(test)]
