@@ -135,7 +135,7 @@ fn commands_have_their_own_flags() {
         Command::Explain { name: "a.example".into() }
     );
     assert_eq!(command(&["clusters", "--wait"]).unwrap(), Command::Clusters { wait: true });
-    assert_eq!(command(&["release", "--delete"]).unwrap(), Command::Release { delete: true });
+    assert_eq!(command(&["release", "--delete"]).unwrap(), Command::Release { delete: true, yes: false });
     for wrong in [&["apply", "--delete"][..], &["plan", "--approve", "h"], &[], &["run", "--no-such-flag"]] {
         assert_eq!(command(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
     }
@@ -224,7 +224,7 @@ fn values_reach_the_decisions() {
     assert_eq!(settings.suffix, name("fed.example.com"));
     assert_eq!((settings.region_level, settings.zone_level, settings.max_addresses), (true, false, Some(8)));
     assert_eq!((settings.unreachable_grace, settings.leave_delay), (Duration::from_secs(90), Duration::from_secs(90)));
-    assert_eq!((settings.guard.window, settings.guard.freeze), (Duration::from_secs(3600), true));
+    assert_eq!((settings.guard.window, settings.guard.freeze), (Duration::from_hours(1), true));
     let cluster = settings.cluster("eu");
     assert_eq!(
         (cluster.region.as_deref(), cluster.zones.as_ref().map(std::collections::BTreeSet::len)),

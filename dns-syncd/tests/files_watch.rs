@@ -68,7 +68,7 @@ impl Running {
 
     /// The next batch; the limit is only there so that a fault does not hang the tests.
     async fn next(&mut self) -> Vec<String> {
-        let batch = tokio::time::timeout(Duration::from_secs(60), self.events.recv()).await;
+        let batch = tokio::time::timeout(Duration::from_mins(1), self.events.recv()).await;
         words(&batch.expect("a batch comes").expect("the source runs"))
     }
 

@@ -21,7 +21,11 @@ pub struct Cli {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Watch the clusters and keep the records true
-    Run,
+    Run {
+        /// Print the answers of the DNS servers that answer for the zone, first all, then those that change
+        #[arg(long)]
+        show: bool,
+    },
     /// Make one pass, then exit
     Apply {
         /// Release what the guard held, when the plan's hash is this one
@@ -54,6 +58,9 @@ pub enum Command {
         /// Delete them instead
         #[arg(long)]
         delete: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

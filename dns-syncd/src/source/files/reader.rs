@@ -161,7 +161,7 @@ impl Reader {
             }
             self.settling.used(name, Some(&candidate.files));
         }
-        let dump = dump::read(read?.into_iter().flatten().collect(), self.select, &origin);
+        let dump = dump::read(joined(read?), self.select, &origin);
         if dump.clusters.is_empty() {
             return Err(
                 "it has no `Cluster` object of `federation/v1beta1`; hint: a dump of a federation v1 API server \
@@ -193,8 +193,7 @@ impl Reader {
             return Err(format!("{}: the folder has no manifest", path.display()));
         }
         let read = candidate.files.keys().map(|path| objects(path)).collect::<Result<Vec<_>, _>>()?;
-        member::answer(read.into_iter().flatten().collect(), self.select)
-            .map_err(|reason| format!("{}: {reason}", path.display()))
+        member::answer(joined(read), self.select).map_err(|reason| format!("{}: {reason}", path.display()))
     }
 
     fn tell_gone(&mut self, name: &str) -> Vec<SourceEvent> {
@@ -224,6 +223,15 @@ fn merged(listing: Listing) -> Listing {
         whole.files.extend(candidate.files);
     }
     Listing { members: [(String::new(), whole)].into() }
+}
+
+/// One list; the usual single one is not copied.
+fn joined(lists: Vec<Vec<Object>>) -> Vec<Object> {
+    let join = |mut all: Vec<Object>, more| {
+        all.extend(more);
+        all
+    };
+    lists.into_iter().reduce(join).unwrap_or_default()
 }
 
 fn objects(path: &Path) -> Result<Vec<Object>, String> {
