@@ -2,6 +2,7 @@
 //!
 //! `examples/embed.rs` does so with a provider and a source of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use dns_sync_core::Settings;
 use dnsprovider::{DnsProvider, Error, RetryHint, Zone, ZoneId};
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::{self, Admin};
+use crate::config;
 use crate::engine::{
-    AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Requests, SystemClock, ZoneChoice,
+    AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Metrics, Requests, SystemClock, ZoneChoice,
 };
 use crate::resolver::{Resolve, SystemResolver};
 use crate::source::{EndpointSource, SourceError};
@@ -20,6 +23,8 @@ use crate::source::{EndpointSource, SourceError};
 const WAITING_BATCHES: usize = 1024;
 /// How long an end waits for the source.
 const SOURCE_LIMIT: Duration = Duration::from_secs(5);
+/// How long an end waits for requests at the admin address.
+const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Keeps one zone true until it is stopped.
 #[derive(Debug)]
@@ -33,7 +38,9 @@ pub struct Daemon {
     clock: Arc<dyn Clock>,
     audit: AuditPace,
     seed: u64,
+    admin: Option<config::Admin>,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
     handle: Handle,
     requests: Requests,
 }
@@ -56,6 +63,15 @@ pub enum DaemonError {
     /// The zone cannot be opened, and trying again would not help.
     #[error("opening the zone")]
     Zone(#[source] Error),
+    /// The admin address that somebody asked for cannot be had.
+    #[error("listening on the admin address `{address}`")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The system's resolvers are not known.
     #[error("finding the system's resolvers; hint: set [Sync] resolver")]
     Resolver(#[source] crate::resolver::ResolverError),
@@ -75,7 +91,9 @@ impl Daemon {
             clock: Arc::new(SystemClock::default()),
             audit: AuditPace::default(),
             seed: rand::random(),
+            admin: None,
             health: Arc::new(Health::new()),
+            metrics: Arc::default(),
             handle,
             requests,
         }
@@ -121,6 +139,13 @@ impl Daemon {
         self
     }
 
+    /// Opens the admin address; there is none otherwise.
+    #[must_use]
+    pub fn with_admin(mut self, admin: config::Admin) -> Self {
+        self.admin = Some(admin);
+        self
+    }
+
     /// Makes all pauses the same from run to run, for tests.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -145,6 +170,24 @@ impl Daemon {
             None => Arc::new(SystemResolver::new(None).map_err(DaemonError::Resolver)?),
         };
         let (stopping, stopped) = watch::channel(false);
+        let admin = match &self.admin {
+            None => None,
+            Some(config) => {
+                let refused = |source| DaemonError::Admin { address: config.listen, source };
+                admin::bind(config).await.map_err(refused)?.map(|listener| {
+                    let admin = Admin {
+                        handle: self.handle.clone(),
+                        health: self.health.clone(),
+                        metrics: self.metrics.clone(),
+                        served: self.served.clone(),
+                        token_file: config.token_file.clone(),
+                    };
+                    let mut stopped = stopped.clone();
+                    let stop = async move { _ = stopped.wait_for(|stop| *stop).await };
+                    tokio::spawn(admin.serve(listener, stop))
+                })
+            }
+        };
         let (events, received) = mpsc::channel(WAITING_BATCHES);
         let mut source = tokio::spawn(self.source.0.run(events, stopped));
         let parts = EngineParts {
@@ -155,6 +198,7 @@ impl Daemon {
             audit: self.audit,
             seed: self.seed,
             health: self.health,
+            metrics: self.metrics,
             requests: self.requests,
         };
         let (provider, choice, seed) = (self.provider, self.zone, self.seed);
@@ -199,6 +243,11 @@ impl Daemon {
         }
         if let Some(served) = self.served {
             served.shutdown().await;
+        }
+        if let Some(mut admin) = admin {
+            if tokio::time::timeout(ADMIN_LIMIT, &mut admin).await.is_err() {
+                admin.abort();
+            }
         }
         worked?;
         ended.unwrap_or(Ok(())).map_err(DaemonError::Source)

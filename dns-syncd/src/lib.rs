@@ -1,5 +1,6 @@
 //! The daemon that keeps DNS names true over many Kubernetes clusters, as a library.
 
+pub mod admin;
 pub mod clusters;
 pub mod config;
 pub mod daemon;

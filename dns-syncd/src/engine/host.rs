@@ -11,6 +11,8 @@ use dnsprovider::{
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
+use super::metrics::Metrics;
+use super::observe::Observed;
 
 /// The longest that one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -61,13 +63,14 @@ impl ZoneChoice {
 /// One zone at its provider.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
-    provider: Chunked<Deadline<Arc<dyn DnsProvider>>>,
+    provider: Chunked<Observed<Deadline<Arc<dyn DnsProvider>>>>,
     zone: Zone,
 }
 
 impl Host {
-    pub(super) fn new(provider: Arc<dyn DnsProvider>, zone: Zone) -> Self {
-        Self { provider: Chunked::new(Deadline::new(provider, CALL_LIMIT)), zone }
+    pub(super) fn new(provider: Arc<dyn DnsProvider>, zone: Zone, metrics: Arc<Metrics>) -> Self {
+        // Below the chunks, so that each call that the host sees is counted.
+        Self { provider: Chunked::new(Observed::new(Deadline::new(provider, CALL_LIMIT), metrics)), zone }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {

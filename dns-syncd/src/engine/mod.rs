@@ -9,6 +9,8 @@ mod deadline;
 mod health;
 mod history;
 mod host;
+mod metrics;
+mod observe;
 mod pass;
 mod request;
 mod run;
@@ -24,5 +26,6 @@ pub use status::{FailureReport, QueueReport, Status, WriteReport};
 
 pub(crate) use backoff::Backoff;
 pub(crate) use health::Health;
+pub(crate) use metrics::Metrics;
 pub(crate) use request::Requests;
 pub(crate) use run::{Engine, EngineParts};

@@ -9,6 +9,7 @@ use dnsprovider::{DnsProvider, Error, Snapshot, Zone};
 
 use super::clock::Clock;
 use super::host::{Host, ZoneChoice};
+use super::metrics::Metrics;
 use super::walk::{Answer, Call, Walk};
 use crate::resolver::{Resolve, resolve_all};
 use crate::source::{EndpointSource, SourceError};
@@ -77,7 +78,9 @@ impl Pass {
         let events = source.read_once().await?;
         let zone = choice.find(&provider).await?;
         let read_as = zone.clone().unwrap_or_else(|| pretended(&settings));
-        let mut walk = Walk::new(settings, Host::new(provider.clone(), read_as), clock, 0);
+        let metrics = Arc::new(Metrics::default());
+        let host = Host::new(provider.clone(), read_as, metrics.clone());
+        let mut walk = Walk::new(settings, host, clock, metrics, 0);
         let snapshot = match zone {
             Some(_) => walk.host.read_zone().await?,
             None => Snapshot::default(),
@@ -114,7 +117,7 @@ impl Pass {
     pub async fn write(mut self) -> Result<Written, Error> {
         if self.zone.is_none() && !self.report().changes.is_empty() {
             let zone = self.choice.open(&self.provider).await?;
-            self.walk.host = Host::new(self.provider.clone(), zone.clone());
+            self.walk.host = Host::new(self.provider.clone(), zone.clone(), Arc::default());
             self.zone = Some(zone);
         }
         let mut done = 0;

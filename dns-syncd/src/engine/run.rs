@@ -9,16 +9,18 @@ use std::time::Duration;
 use dns_providers::Served;
 use dns_sync_core::hosts::Resolution;
 use dns_sync_core::{ClusterName, Settings, SourceEvent, Timestamp};
-use dnsprovider::{Error, WatchEvent, WatchStream, Zone};
+use dnsprovider::{Error, Fqdn, WatchEvent, WatchStream, Zone};
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::audit::{Audit, AuditPace, AuditedPage};
 use super::backoff::Backoff;
 use super::clock::Clock;
 use super::health::Health;
 use super::host::Host;
+use super::metrics::Metrics;
 use super::request::{Request, Requests};
 use super::status::{QueueReport, Status, WriteReport, failures, with_first_seen};
 use super::walk::{Answer, Walk};
@@ -45,6 +47,7 @@ pub(crate) struct EngineParts {
     pub(crate) audit: AuditPace,
     pub(crate) seed: u64,
     pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: Requests,
 }
 
@@ -96,14 +99,17 @@ pub(crate) struct Engine {
     serving: bool,
     started: Timestamp,
     last_write: Option<WriteReport>,
+    /// When the first event came that is not written yet.
+    unsettled: Option<Instant>,
 }
 
 impl Engine {
     pub(crate) fn new(provider: Arc<dyn dnsprovider::DnsProvider>, zone: Zone, parts: EngineParts) -> Self {
         let clock = parts.clock.clone();
         let started = clock.now();
+        let host = Host::new(provider, zone, parts.metrics.clone());
         Self {
-            walk: Walk::new(parts.settings.clone(), Host::new(provider, zone), clock, parts.seed),
+            walk: Walk::new(parts.settings.clone(), host, clock, parts.metrics.clone(), parts.seed),
             tasks: JoinSet::new(),
             lookups: Arc::new(Semaphore::new(CONCURRENT_LOOKUPS)),
             calling: false,
@@ -116,6 +122,7 @@ impl Engine {
             serving: false,
             started,
             last_write: None,
+            unsettled: None,
             parts,
         }
     }
@@ -163,8 +170,13 @@ impl Engine {
                 self.calling = true;
                 let host = self.walk.host.clone();
                 self.tasks.spawn(async move { Done::Called(call.make(host).await) });
-            } else if self.ready {
-                self.first_pass_is_written();
+            } else if self.walk.is_begun() {
+                if let Some(begun) = self.unsettled.take() {
+                    self.parts.metrics.settled(begun.elapsed());
+                }
+                if self.ready {
+                    self.first_pass_is_written();
+                }
             }
         }
         if !self.ready && self.walk.is_begun() && self.awaited.is_empty() {
@@ -224,17 +236,20 @@ impl Engine {
         let mut taken = 0;
         while !batches.is_empty() && taken < AT_ONCE {
             taken += batches.len();
-            for batch in batches.drain(..) {
-                batch.iter().for_each(|event| self.follow(event));
-                self.walk.observe(batch);
-            }
+            self.observe_batches(batches);
             // Lets a source that waited for room tell the rest.
             tokio::task::yield_now().await;
             while let Ok(batch) = events.try_recv() {
                 batches.push(batch);
             }
         }
+        self.observe_batches(batches);
+    }
+
+    fn observe_batches(&mut self, batches: &mut Vec<Vec<SourceEvent>>) {
         for batch in batches.drain(..) {
+            self.unsettled.get_or_insert_with(Instant::now);
+            self.parts.metrics.told(batch.len());
             batch.iter().for_each(|event| self.follow(event));
             self.walk.observe(batch);
         }
@@ -290,7 +305,7 @@ impl Engine {
             Ok(Done::Watching(Err(error))) => self.watch_broke(&error),
             Ok(Done::Audited(page)) => {
                 let names = self.audit.take(page, &self.walk.reconciler, now);
-                self.walk.suspect(names);
+                self.suspect(names);
             }
             Ok(Done::Resolved(name, resolution)) => self.walk.reconciler.resolved(&name, resolution, now),
             Ok(Done::Serving) => {}
@@ -312,11 +327,17 @@ impl Engine {
             match event {
                 Ok(WatchEvent { owner, revision }) => {
                     let names = self.walk.reconciler.noticed(&owner, revision);
-                    self.walk.suspect(names);
+                    self.suspect(names);
                 }
                 Err(error) => self.watch_broke(&error),
             }
         }
+    }
+
+    /// Somebody else may have changed these names.
+    fn suspect(&mut self, names: BTreeSet<Fqdn>) {
+        self.parts.metrics.drifted(names.len());
+        self.walk.suspect(names);
     }
 
     /// What happened meanwhile is not known: the zone is read again and watched from there.
@@ -412,7 +433,7 @@ impl Engine {
 
     /// Waits for the call in flight. One that is dropped leaves each change done or not done; the next start reads.
     async fn finish(mut self) {
-        let end = tokio::time::Instant::now() + STOP_LIMIT;
+        let end = Instant::now() + STOP_LIMIT;
         while self.calling {
             match tokio::time::timeout_at(end, self.tasks.join_next()).await {
                 Ok(Some(done)) => self.take(done),

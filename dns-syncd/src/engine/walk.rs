@@ -17,6 +17,7 @@ use super::backoff::Backoff;
 use super::clock::Clock;
 use super::history::History;
 use super::host::Host;
+use super::metrics::Metrics;
 
 /// Names in one point read.
 const NAMES_PER_READ: usize = 500;
@@ -78,6 +79,7 @@ pub(super) struct Walk {
     pub(super) host: Host,
     pub(super) history: History,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     /// The source has told a first full view.
     told: bool,
     reread_zone: bool,
@@ -91,12 +93,13 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(settings: Settings, host: Host, clock: Arc<dyn Clock>, seed: u64) -> Self {
+    pub(super) fn new(settings: Settings, host: Host, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
             reconciler: Reconciler::new(settings, &host.capabilities()),
             host,
             history: History::default(),
             clock,
+            metrics,
             told: false,
             reread_zone: true,
             reread: BTreeSet::new(),
@@ -181,7 +184,9 @@ impl Walk {
     /// Plans what is dirty, or what time may have changed.
     pub(super) fn plan(&mut self, now: Timestamp) {
         if self.reconciler.is_dirty() || self.plan_at.is_none_or(|at| at <= now) {
+            let begun = std::time::Instant::now();
             self.reconciler.plan(now);
+            self.metrics.planned(begun.elapsed());
             self.plan_at = Some(now.plus(LOOK_AGAIN));
         }
     }
@@ -245,6 +250,7 @@ impl Walk {
         let mut taken = Taken::default();
         let mut pause = None;
         for change in batch.changes.changes() {
+            self.metrics.changed(change.action(), applied.outcomes.get(&change.key));
             match applied.outcomes.get(&change.key) {
                 Some(Outcome::Done(_)) => {
                     let reason = self.reconciler.planned(change).map(|planned| planned.reason.clone());
