@@ -5,8 +5,10 @@
 //! `NO_COLOR` is set.
 //! In: reports · Out: text · Pure: all but the `print`s.
 
+pub(crate) mod answers;
 pub(crate) mod check;
 pub(crate) mod clusters;
+pub(crate) mod explain;
 pub(crate) mod plan;
 pub(crate) mod records;
 pub(crate) mod refused;

@@ -91,10 +91,7 @@ mod tests {
     #[test]
     fn a_very_wide_cell_moves_only_its_own_line() {
         let wide = "w".repeat(WIDEST + 1);
-        let rows = [
-            vec![Cell::plain("a"), Cell::plain("x")],
-            vec![Cell::plain(&wide), Cell::plain("y")],
-        ];
+        let rows = [vec![Cell::plain("a"), Cell::plain("x")], vec![Cell::plain(&wide), Cell::plain("y")]];
         let widths = Widths::of(rows.iter().map(Vec::as_slice));
         assert_eq!(widths.line("", &rows[0]), "a  x\n");
         assert_eq!(widths.line("", &rows[1]), format!("{wide}  y\n"));

@@ -1,0 +1,56 @@
+//! `apply`: one pass, then exit.
+
+use anyhow::bail;
+use dns_providers::OpenMode;
+use dns_sync_core::report::PlanReport;
+use dns_syncd::config::Config;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::{open, print, progress, warn};
+use crate::output;
+
+/// What a pass did.
+#[derive(Serialize)]
+struct Applied {
+    /// Changes that are done.
+    written: usize,
+    /// What failed.
+    failed: Vec<String>,
+    /// What is still to do: the held, the refused, and the changes that failed.
+    left: PlanReport,
+}
+
+pub(crate) async fn run(config: &Config, approve: Option<&str>) -> anyhow::Result<Exit> {
+    open::without_leader(config)?;
+    let mut pass = open::pass(config, OpenMode::ReadWrite).await?;
+    if let Some(hash) = approve
+        && !pass.approve(hash)
+    {
+        match pass.report().hash {
+            Some(now) => bail!(
+                "approving `{hash}`: it is stale, what is held now has the hash `{now}`, and nothing was written; \
+                 hint: look at `dns-syncd plan` again"
+            ),
+            None => bail!("approving `{hash}`: nothing is held, and nothing was written; hint: leave out `--approve`"),
+        }
+    }
+    let planned = pass.report();
+    warn(&planned.warnings);
+    let written = progress::during("writing", pass.write()).await?;
+    let applied = Applied { written: written.done, failed: written.failed, left: written.left };
+    print(config, &applied, |applied| text(&planned, applied))?;
+    if !applied.failed.is_empty() {
+        bail!(
+            "{} of {} changes failed: {}",
+            applied.left.changes.len(),
+            planned.changes.len(),
+            applied.failed.join("; ")
+        );
+    }
+    Ok(Exit::of(&applied.left))
+}
+
+fn text(planned: &PlanReport, applied: &Applied) -> String {
+    format!("{}{} of {} changes written\n", output::plan::text(planned), applied.written, planned.changes.len())
+}

@@ -1,0 +1,139 @@
+//! Questions over DNS, for people who want to see what a server says.
+//!
+//! Nothing here is cached, and every question ends within [`PATIENCE`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dnsprovider::Fqdn;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
+
+use crate::output::answers::Addresses;
+
+/// The longest that a question may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks one server, or the system's resolver.
+pub(crate) struct Asker {
+    resolver: TokioResolver,
+}
+
+/// What was answered to one question.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Records, CNAMEs on the way first.
+    Records(Vec<Record>),
+    /// The name exists (or not), and there is nothing of that type.
+    Nothing(Nothing),
+    /// No answer, or none that helps; why.
+    Failed(String),
+}
+
+/// A negative answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Nothing {
+    /// The name does not exist at all.
+    pub(crate) no_name: bool,
+    /// Servers to which the answer refers.
+    pub(crate) referral: Vec<Name>,
+}
+
+impl Asker {
+    /// Asks these servers, without recursion.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub(crate) fn at(servers: impl IntoIterator<Item = SocketAddr>) -> Result<Self, NetError> {
+        let servers = servers.into_iter().map(|server| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
+            NameServerConfig::new(server.ip(), true, connections.into())
+        });
+        let config = ResolverConfig::from_name_servers(servers.collect());
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().recursion_desired = false;
+        Self::build(builder)
+    }
+
+    /// Asks the system's resolver.
+    ///
+    /// # Errors
+    /// When the system names none.
+    pub(crate) fn system() -> Result<Self, NetError> {
+        Self::build(TokioResolver::builder_tokio()?)
+    }
+
+    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, NetError> {
+        let options = builder.options_mut();
+        options.cache_size = 0;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = PATIENCE / 2;
+        options.attempts = 1;
+        Ok(Self { resolver: builder.build()? })
+    }
+
+    /// Asks for one type at a name.
+    pub(crate) async fn ask(&self, name: &Fqdn, rr_type: RecordType) -> Answer {
+        let Ok(query) = Name::from_ascii(name.as_str()) else {
+            return Answer::Failed(format!("`{name}` cannot be asked for"));
+        };
+        match tokio::time::timeout(PATIENCE, self.resolver.lookup(query, rr_type)).await {
+            Ok(Ok(lookup)) => Answer::Records(lookup.answers().to_vec()),
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(nothing)))) => negative(&nothing),
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+
+    /// Asks for the addresses of a name, both families.
+    pub(crate) async fn addresses(&self, name: &Fqdn) -> Addresses {
+        let (v4, v6) = tokio::join!(self.ask(name, RecordType::A), self.ask(name, RecordType::AAAA));
+        let mut found = Addresses { path: Vec::new(), addresses: Vec::new(), problem: None };
+        for answer in [&v4, &v6] {
+            let Answer::Records(records) = answer else { continue };
+            let mut path = Vec::new();
+            for record in records {
+                match &record.data {
+                    RData::A(address) => found.addresses.push(address.0.to_string()),
+                    RData::AAAA(address) => found.addresses.push(address.0.to_string()),
+                    RData::CNAME(target) => path.push(target.0.to_ascii()),
+                    _ => {}
+                }
+            }
+            if path.len() > found.path.len() {
+                found.path = path;
+            }
+        }
+        found.addresses.sort_by_key(|text| text.parse::<std::net::IpAddr>().ok());
+        if found.addresses.is_empty() {
+            found.problem = Some(match (v4, v6) {
+                (Answer::Failed(why), _) | (_, Answer::Failed(why)) => why,
+                (Answer::Nothing(nothing), _) if nothing.no_name => "there is no such name".into(),
+                _ => "no address".into(),
+            });
+        }
+        found
+    }
+}
+
+fn negative(nothing: &NoRecords) -> Answer {
+    match nothing.response_code {
+        ResponseCode::NXDomain | ResponseCode::NoError => {
+            let servers = nothing.ns.iter().flat_map(|servers| servers.iter());
+            let referral = servers.filter_map(|server| match &server.ns.data {
+                RData::NS(host) => Some(host.0.clone()),
+                _ => None,
+            });
+            let no_name = nothing.response_code == ResponseCode::NXDomain;
+            Answer::Nothing(Nothing { no_name, referral: referral.collect() })
+        }
+        code => Answer::Failed(format!("the server answers {code}")),
+    }
+}

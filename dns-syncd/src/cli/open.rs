@@ -1,0 +1,103 @@
+//! What commands work with: provider, source, resolver.
+
+use std::io::ErrorKind::NotFound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use dns_providers::{OpenMode, Opened, ProviderConfig, Registry};
+use dns_syncd::config::{Config, ConfigError, LeaderKind, SourceKind};
+use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
+use dns_syncd::resolver::{Resolve, SystemResolver};
+use dns_syncd::source::{EndpointSource, FileSource};
+use dnsprovider::Fqdn;
+
+use super::progress;
+
+/// Opens the provider that the config names.
+pub(crate) async fn provider(config: &Config, mode: OpenMode) -> anyhow::Result<Opened> {
+    let name = config.provider_name()?;
+    let file = config.provider.config.as_deref();
+    let text = match file.map(|path| (path, std::fs::read_to_string(path))) {
+        None => None,
+        Some((_, Ok(text))) => Some(text),
+        Some((path, Err(error))) if error.kind() == NotFound => {
+            let what =
+                "the provider's config file does not exist; hint: `config` in [Provider], or --dns-provider-config";
+            return Err(ConfigError::new(format!("{}: {what}", path.display())).into());
+        }
+        Some((path, Err(error))) => {
+            let what = format!("{}: the provider's config file cannot be read: {error}", path.display());
+            return Err(ConfigError::new(what).into());
+        }
+    };
+    let opening = ProviderConfig {
+        text,
+        file: file.map_or_else(|| format!("config of `{name}` (none given)"), |path| path.display().to_string()),
+        home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+        mode,
+    };
+    let registry = Registry::builtin();
+    let opened = progress::during("opening the provider", registry.open(name, opening)).await?;
+    Ok(opened)
+}
+
+/// Refuses what needs a leader: two processes that both write would undo each other's work.
+pub(crate) fn without_leader(config: &Config) -> anyhow::Result<()> {
+    match config.leader.kind {
+        LeaderKind::None => Ok(()),
+        kind => {
+            Err(ConfigError::new(format!("[Leader] kind {kind:?} is not in this build; hint: run one process")).into())
+        }
+    }
+}
+
+/// The zone that the config names.
+pub(crate) fn zone(config: &Config) -> ZoneChoice {
+    let federation = &config.federation;
+    ZoneChoice {
+        apex: federation.zone_name.clone(),
+        id: federation.zone_id.clone(),
+        create: config.provider.create_zone,
+    }
+}
+
+/// The apex of the zone: from the config, else as the provider knows it by its id.
+pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqdn> {
+    if let Some(apex) = &config.federation.zone_name {
+        return Ok(apex.clone());
+    }
+    let found = progress::during("looking for the zone", zone(config).find(&opened.provider)).await?;
+    Ok(found.context("the zone's id alone does not say what to create; hint: add `--zone-name`")?.apex)
+}
+
+/// The source that the config names.
+pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
+    match (config.source.kind, config.manifests()) {
+        (SourceKind::Files, Some(path)) => Ok(Box::new(FileSource::new(path, config.source.select))),
+        (kind, _) => {
+            let what = format!("[Source] kind {kind:?} is not in this build; hint: `--source PATH` reads manifests");
+            Err(ConfigError::new(what).into())
+        }
+    }
+}
+
+/// Who resolves load balancers' names.
+pub(crate) fn resolver(config: &Config) -> anyhow::Result<Arc<dyn Resolve>> {
+    let resolver = SystemResolver::new(config.sync.resolver);
+    Ok(Arc::new(resolver.context("setting up the resolver; hint: `resolver = ip:port` in [Sync]")?))
+}
+
+/// Reads source and zone and plans, writing nothing.
+pub(crate) async fn pass(config: &Config, mode: OpenMode) -> anyhow::Result<Pass> {
+    let opened = provider(config, mode).await?;
+    let cx = PassContext {
+        settings: config.settings(&apex(config, &opened).await?)?,
+        provider: opened.provider,
+        zone: zone(config),
+        resolver: resolver(config)?,
+        clock: Arc::new(SystemClock::default()),
+    };
+    let mut source = source(config)?;
+    Ok(progress::during("reading the clusters and the zone", Pass::prepare(cx, &mut *source)).await?)
+}

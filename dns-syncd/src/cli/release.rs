@@ -1,0 +1,104 @@
+//! `release`: gives up the claim on all sets, or deletes them.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::{Context as _, bail};
+use dns_providers::OpenMode;
+use dns_sync_core::Naming;
+use dns_sync_core::report::{BudgetReport, ChangeReport, GuardReport, PlanReport};
+use dns_syncd::config::{Config, ConfigError};
+use dnsprovider::{Action, ApplyContext, Change, ChangeSet, Chunked, ClaimedSet, DnsProvider as _, Entry, Outcome};
+use dnsprovider::{DnsProviderExt as _, Snapshot};
+
+use super::exit::Exit;
+use super::{open, print, progress};
+use crate::output;
+
+pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Result<Exit> {
+    open::without_leader(config)?;
+    let opened = open::provider(config, OpenMode::ReadWrite).await?;
+    let zone =
+        open::zone(config).find(&opened.provider).await?.context("the zone does not exist: nothing to release")?;
+    let reading = opened.provider.read_zone(&zone.id);
+    let snapshot = progress::during("reading the zone", reading).await?;
+    let changes = changes(config, &snapshot, delete);
+    let naming = Naming::new(&config.settings(&zone.apex)?);
+    let plan = report(config, &zone.apex.to_string(), &naming, &changes, delete);
+    print(config, &plan, output::plan::text)?;
+    if !plan.held.is_empty() {
+        return Ok(Exit::Withheld);
+    }
+    if changes.is_empty() || !is_confirmed(changes.len(), delete, yes)? {
+        return Ok(Exit::Done);
+    }
+    let provider = Chunked::new(opened.provider.clone());
+    let (changes, context) = (ChangeSet::by_name(changes), ApplyContext::default());
+    let writing = provider.apply(&zone.id, &changes, &context);
+    let applied = progress::during("writing", writing).await?;
+    let done = applied.outcomes.values().filter(|outcome| outcome.is_done()).count();
+    output::remark(&format!("{done} of {} released\n", applied.outcomes.len()));
+    let failed = applied.outcomes.iter().find(|(_, outcome)| !outcome.is_done());
+    match failed {
+        None => Ok(Exit::Done),
+        Some((key, Outcome::Refused(error) | Outcome::Unknown(error))) => bail!("releasing `{key}`: {}", error.chain()),
+        Some((key, _)) => {
+            bail!("releasing `{key}`: somebody changed it meanwhile; hint: run `dns-syncd release` again")
+        }
+    }
+}
+
+/// One change for each set with our claim.
+fn changes(config: &Config, snapshot: &Snapshot, delete: bool) -> Vec<Change> {
+    let ours = |entry: &&Entry| entry.data.claim_name() == Some(&*config.federation.claim);
+    let release = |entry: &Entry| {
+        if delete {
+            Change::delete(entry)
+        } else {
+            Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()))
+        }
+    };
+    snapshot.entries.values().flatten().filter(ours).map(release).collect()
+}
+
+fn report(config: &Config, zone: &str, naming: &Naming, changes: &[Change], delete: bool) -> PlanReport {
+    let none = BudgetReport { counted: 0, allowed: None };
+    let freeze = config.guard.freeze;
+    let change = |change: &Change| ChangeReport {
+        action: if change.action() == Action::Delete { "delete" } else { "update" },
+        name: change.key.owner.to_string(),
+        rr_type: change.key.rr_type.to_string(),
+        before: change.before.as_ref().map(Into::into),
+        after: change.after.as_ref().map(Into::into),
+        reason: if delete { "released" } else { "the claim is given up, the records stay" }.into(),
+        limit: freeze.then_some("freeze"),
+        service: naming.parse(&change.key.owner).map(|(service, _)| service.to_string()),
+    };
+    let all: Vec<ChangeReport> = changes.iter().map(change).collect();
+    let (held, changes) = if freeze { (all, Vec::new()) } else { (Vec::new(), all) };
+    PlanReport {
+        zone: zone.to_owned(),
+        changes,
+        held,
+        refused: Vec::new(),
+        unchanged: 0,
+        hash: None,
+        guard: GuardReport { base: 0, deleted: none, updated: none, emptied: none },
+        warnings: Vec::new(),
+    }
+}
+
+/// Asks on a terminal; elsewhere only `--yes` confirms.
+fn is_confirmed(sets: usize, delete: bool, yes: bool) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(ConfigError::new("`release` needs a yes, and nothing was changed; hint: `--yes`").into());
+    }
+    let what = if delete { "delete these record sets" } else { "give up the claim on these record sets" };
+    output::remark(&format!("{what}? {sets} in all [y/N] "));
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
