@@ -81,7 +81,7 @@ pub(crate) fn read(objects: Vec<Object>, select: Select, file: &str) -> Dump {
             && selection.has(&service.metadata, &id);
         let annotations = service.metadata.annotations.unwrap_or_default();
         let Some(text) = annotations.ingresses.filter(|_| counts) else { continue };
-        let mut copy = ServiceCopy {
+        let copy = ServiceCopy {
             ttl: annotations.ttl.map(Into::into),
             selector: annotations.selector.map(Into::into),
             ..ServiceCopy::default()
@@ -98,12 +98,7 @@ pub(crate) fn read(objects: Vec<Object>, select: Select, file: &str) -> Dump {
             }
             Err(error) => {
                 let reason = format!("{file}: the annotation `{INGRESSES}` is not what federation v1 wrote: {error}");
-                // Unknown is not empty. A copy with a selector that nobody can read says exactly this to the core:
-                // the service is there, where it counts is unknown, its records stay as they are.
-                copy.selector = Some(format!("unknown, because the annotation `{INGRESSES}` cannot be read").into());
-                for member in dump.clusters.values_mut() {
-                    member.answer.services.insert(id.clone(), copy.clone());
-                }
+                // Unknown is not empty: a problem that names the service keeps its records as they are.
                 dump.problems.push(Problem { cluster: None, service: Some(id), reason: reason.into() });
             }
         }
