@@ -101,7 +101,14 @@ impl Daemon {
 
     /// The same for a provider as a registry opens it; a server in this process is told when its zone is complete.
     pub fn opened(settings: Settings, opened: Opened, source: Box<dyn EndpointSource>) -> Self {
-        Self { served: opened.served, ..Self::new(settings, opened.provider, source) }
+        Self::new(settings, opened.provider.clone(), source).with_served(opened.served)
+    }
+
+    /// A server in this process, to be told when its zone is complete and to be closed at the end.
+    #[must_use]
+    pub fn with_served(mut self, served: Option<Arc<dyn Served>>) -> Self {
+        self.served = served;
+        self
     }
 
     /// Which of several zones of that apex, by its id at the provider.

@@ -88,6 +88,13 @@ pub(crate) struct Script {
     then: mpsc::Receiver<Vec<SourceEvent>>,
 }
 
+impl Script {
+    /// Tells the clusters as they are, and nothing more.
+    pub(crate) fn telling(clusters: &Clusters) -> Self {
+        Self { first: full_view(clusters), then: mpsc::channel(1).1 }
+    }
+}
+
 #[async_trait]
 impl EndpointSource for Script {
     async fn read_once(&mut self) -> Result<Vec<SourceEvent>, SourceError> {
@@ -118,7 +125,13 @@ impl EndpointSource for Script {
 
 /// Answers what a test says, and fails for all else.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(pub(crate) Mutex<BTreeMap<String, Resolution>>);
+pub(crate) struct Answers(Mutex<BTreeMap<String, Resolution>>);
+
+impl Answers {
+    pub(crate) fn say(&self, host: &str, answer: Resolution) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.into(), answer);
+    }
+}
 
 #[async_trait]
 impl Resolve for Answers {
@@ -174,13 +187,19 @@ impl World {
 
     /// Starts a daemon on the host and the clusters as they are.
     pub(crate) fn start(&mut self) {
+        self.start_with(full_view(&self.clusters), |daemon| daemon);
+    }
+
+    /// Starts a daemon that is told `first` first.
+    pub(crate) fn start_with(&mut self, first: Vec<SourceEvent>, with: impl FnOnce(Daemon) -> Daemon) {
         let (events, then) = mpsc::channel(1024);
-        let source = Script { first: full_view(&self.clusters), then };
+        let source = Script { first, then };
         let daemon = Daemon::new(self.settings.clone(), Arc::new(self.provider.clone()), Box::new(source))
             .with_clock(self.clock.clone())
             .with_resolver(self.resolver.clone())
             .with_audit(self.audit)
             .with_seed(self.seed);
+        let daemon = with(daemon);
         let handle = daemon.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(daemon.run(async move { _ = stopped.await }));
@@ -202,12 +221,18 @@ impl World {
         }
     }
 
-    /// Asks the daemon to stop and waits for it.
-    pub(crate) async fn stop(&mut self) {
-        if let Some(mut running) = self.daemon.take() {
-            running.stop.take().unwrap().send(()).unwrap();
-            running.task.await.unwrap().unwrap();
-        }
+    /// Asks the daemon to stop.
+    pub(crate) fn ask_to_stop(&mut self) {
+        self.daemon.as_mut().unwrap().stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits for the end of the daemon.
+    pub(crate) async fn ended(&mut self) -> Result<(), DaemonError> {
+        self.daemon.take().unwrap().task.await.unwrap()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.daemon.as_ref().is_none_or(|running| running.task.is_finished())
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -258,9 +283,7 @@ impl World {
 
     /// A pass as `plan` makes it, over the clusters and the host as they are.
     pub(crate) async fn fresh_plan(&self) -> Pass {
-        let (_events, then) = mpsc::channel(1);
-        let mut source = Script { first: full_view(&self.clusters), then };
-        Pass::prepare(self.pass_context(), &mut source).await.unwrap()
+        Pass::prepare(self.pass_context(), &mut Script::telling(&self.clusters)).await.unwrap()
     }
 
     pub(crate) fn pass_context(&self) -> PassContext {
@@ -279,6 +302,11 @@ impl World {
         let lines = report.changes.iter().chain(&report.held);
         lines.map(|change| format!("{} {} {}: {}", change.action, change.name, change.rr_type, change.reason)).collect()
     }
+}
+
+/// A host without faults.
+pub(crate) fn memory() -> MemoryProvider {
+    MemoryProvider::new([apex()])
 }
 
 pub(crate) fn apex() -> Fqdn {
