@@ -93,6 +93,7 @@ impl DnsProvider for FlatFile {
             manages_zones: false,
             granularity: Granularity::Set,
             rates: Vec::new(),
+            concurrent_writes: 1,
             limits: Limits::default(),
         }
     }

@@ -193,6 +193,8 @@ pub struct Capabilities {
     pub granularity: Granularity,
     /// Call budgets; empty where the host has none.
     pub rates: Vec<Rate>,
+    /// Calls to [`crate::DnsProvider::apply`] for different names that may usefully run at once; at least 1.
+    pub concurrent_writes: usize,
     /// Sizes.
     pub limits: Limits,
 }

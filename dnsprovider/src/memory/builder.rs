@@ -77,6 +77,7 @@ pub fn capabilities() -> Capabilities {
         manages_zones: true,
         granularity: Granularity::Set,
         rates: Vec::new(),
+        concurrent_writes: 1,
         limits: Limits::default(),
     }
 }

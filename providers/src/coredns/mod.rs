@@ -51,6 +51,9 @@ use crate::registry::{Opened, ProviderConfig};
 const MAX_OPERATIONS: u64 = 128;
 /// Octets of one request: etcd's `--max-request-bytes`, default 1.5 MiB, less what surrounds the keys.
 const MAX_OCTETS: u64 = (3 << 19) - (64 << 10);
+/// A batch with a CNAME that gives way to addresses takes `settle`, so many must be able to wait side by side: with 40
+/// such names in each, 64 batches of 5 s are 500 names a second.
+const CONCURRENT_WRITES: usize = 64;
 /// A batch is never made smaller than this, whatever a server says.
 const MIN_OPERATIONS: u64 = 8;
 
@@ -175,6 +178,7 @@ impl DnsProvider for CoreDns {
             manages_zones: false,
             granularity: Granularity::Set,
             rates: Vec::new(),
+            concurrent_writes: CONCURRENT_WRITES,
             limits: self.limits(),
         }
     }

@@ -243,6 +243,7 @@ impl DnsProvider for EmbeddedProvider {
             manages_zones: false,
             granularity: Granularity::Set,
             rates: Vec::new(),
+            concurrent_writes: 1,
             limits: Limits { records_per_set: Some(MAX_RECORDS), ..Limits::default() },
         }
     }
