@@ -36,6 +36,8 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(15);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Batches of the source, and events of the watch, that are taken in before the next decision.
 const AT_ONCE: usize = 4096;
+/// Turns that a source is given in the middle of a burst, without a word from it.
+const PATIENCE: u32 = 3;
 
 /// What an engine needs beside its zone.
 #[derive(Debug)]
@@ -233,11 +235,12 @@ impl Engine {
 
     /// Takes all in that the source has told by now, so that a burst is one pass.
     async fn observe(&mut self, batches: &mut Vec<Vec<SourceEvent>>, events: &mut mpsc::Receiver<Vec<SourceEvent>>) {
-        let mut taken = 0;
-        while !batches.is_empty() && taken < AT_ONCE {
+        let (mut taken, mut silent) = (0, 0);
+        while taken < AT_ONCE && silent < PATIENCE {
             taken += batches.len();
+            silent = if batches.is_empty() { silent + 1 } else { 0 };
             self.observe_batches(batches);
-            // Lets a source that waited for room tell the rest.
+            // Lets a source tell the rest that is in the middle of it.
             tokio::task::yield_now().await;
             while let Ok(batch) = events.try_recv() {
                 batches.push(batch);

@@ -3,5 +3,6 @@
 
 mod faults;
 mod passes;
+mod seeded;
 mod targeted;
 mod world;
