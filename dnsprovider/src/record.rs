@@ -128,6 +128,15 @@ impl RecordData {
         Self::Txt(text.as_ref().into())
     }
 
+    /// The address, of an A or AAAA record.
+    pub fn address(&self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::A(address) => Some((*address).into()),
+            Self::Aaaa(address) => Some((*address).into()),
+            _ => None,
+        }
+    }
+
     /// Whether this data belongs into a set of the given type. Opaque data fits every type: an alias A set is one.
     pub fn fits(&self, rr_type: &RrType) -> bool {
         match self {

@@ -11,40 +11,12 @@ use std::sync::Arc;
 
 use dnsprovider::{Claim, ClaimedSet, Credits, Fqdn, RecordData, RrKey, RrSet, RrType, Ttl};
 
+use crate::context::{Context, Note};
 use crate::event::{ClusterName, Place, ServiceId, Timestamp};
-use crate::federation::Federation;
-use crate::hosts::Hosts;
-use crate::memory::Memory;
-use crate::naming::{Level, Naming};
+use crate::naming::Level;
 use crate::offers::{Offer, Offers, offers};
-use crate::settings::{AllUnhealthy, Settings};
-use crate::standing::Standings;
-use crate::zone::{Ownership, ZoneView};
-
-/// Everything that decides, at one time.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// What the clusters said.
-    pub federation: &'a Federation,
-    /// What that is worth.
-    pub standings: &'a Standings,
-    /// What the operator wants.
-    pub settings: &'a Settings,
-    /// Names.
-    pub naming: &'a Naming,
-    /// What the zone holds.
-    pub zone: &'a ZoneView,
-    /// What it credited to clusters that have not answered yet.
-    pub memory: &'a Memory,
-    /// Resolved load balancer names.
-    pub hosts: &'a Hosts,
-    /// Places that no cluster explains any more, with the time of their loss.
-    pub lost_places: &'a BTreeMap<Place, Timestamp>,
-    /// The host's limit of records in a set.
-    pub records_per_set: Option<usize>,
-    /// Now.
-    pub now: Timestamp,
-}
+use crate::settings::AllUnhealthy;
+use crate::zone::Ownership;
 
 /// Why an address counts, or may be given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,19 +73,6 @@ pub enum Desired {
     },
     /// These names and no others.
     Names(BTreeMap<Fqdn, DesiredName>),
-}
-
-/// A remark on a service that is no change: a refusal or a warning.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Note {
-    /// The cluster, where it is about one.
-    pub cluster: Option<ClusterName>,
-    /// The name, where it is about one.
-    pub owner: Option<Fqdn>,
-    /// What, for people.
-    pub text: String,
-    /// True for what was refused (exit 4), false for a warning.
-    pub refused: bool,
 }
 
 /// Decides the sets of one service, with remarks.
@@ -280,7 +239,7 @@ fn credited_to<'a>(cx: &Context<'a>, owner: &Fqdn, cluster: &'a str) -> impl Ite
     let zone = cx.zone;
     let ours = zone.at(owner).iter().filter(move |entry| zone.ownership(entry) != Ownership::Foreign);
     ours.flat_map(|entry| entry.data.credited()).filter_map(move |(record, credits)| {
-        if credits.iter().any(|credit| **credit == *cluster) { address(record) } else { None }
+        if credits.iter().any(|credit| **credit == *cluster) { record.address() } else { None }
     })
 }
 
@@ -309,15 +268,6 @@ fn withdraw(all: &BTreeSet<Contribution>, end: Option<&DesiredName>) -> (Vec<Con
     };
     let whole_name_goes = nobody_holds && !all.is_empty() && all.iter().all(|one| end_has(one.address.is_ipv4()));
     all.iter().cloned().partition(|one| !whole_name_goes && !may_go(one))
-}
-
-/// The address in a record.
-pub(crate) fn address(record: &RecordData) -> Option<IpAddr> {
-    match record {
-        RecordData::A(address) => Some((*address).into()),
-        RecordData::Aaaa(address) => Some((*address).into()),
-        _ => None,
-    }
 }
 
 /// Makes sets at one owner.

@@ -12,7 +12,8 @@ use dnsprovider::ClaimedSet;
 use sha2::{Digest as _, Sha256};
 
 use crate::event::Timestamp;
-use crate::plan::{Losses, PlannedChange};
+use crate::losses::{LossCount, Losses};
+use crate::plan::PlannedChange;
 use crate::settings::GuardSettings;
 
 /// Below this many claimed sets a percentage says nothing.
@@ -73,55 +74,6 @@ pub struct Verdict {
     pub emptied: Budget,
     /// Nothing may be written.
     pub frozen: bool,
-}
-
-/// Losses by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LossCount {
-    /// Sets deleted.
-    pub deleted: usize,
-    /// Sets otherwise changed.
-    pub updated: usize,
-    /// Global names emptied.
-    pub emptied: usize,
-}
-
-impl std::ops::Add for LossCount {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            deleted: self.deleted + other.deleted,
-            updated: self.updated + other.updated,
-            emptied: self.emptied + other.emptied,
-        }
-    }
-}
-
-impl std::ops::AddAssign for LossCount {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl std::ops::SubAssign for LossCount {
-    fn sub_assign(&mut self, other: Self) {
-        self.deleted -= other.deleted;
-        self.updated -= other.updated;
-        self.emptied -= other.emptied;
-    }
-}
-
-impl std::iter::Sum<Losses> for LossCount {
-    fn sum<I: Iterator<Item = Losses>>(all: I) -> Self {
-        all.fold(Self::default(), |count, losses| {
-            count
-                + Self {
-                    deleted: usize::from(losses.deleted),
-                    updated: usize::from(losses.updated),
-                    emptied: usize::from(losses.emptied),
-                }
-        })
-    }
 }
 
 impl Verdict {

@@ -10,11 +10,13 @@
 //!
 //! [`Reconciler`] holds these pieces and is what the daemon, `apply` and `plan` drive.
 
+pub mod context;
 pub mod desired;
 pub mod event;
 pub mod federation;
 pub mod guard;
 pub mod hosts;
+pub mod losses;
 pub mod memory;
 mod naming;
 pub mod offers;

@@ -27,7 +27,7 @@ impl Memory {
             let owner = &entry.key().owner;
             let Some((service, _)) = naming.parse(owner) else { continue };
             for (record, credits) in entry.data.credited() {
-                let Some(address) = crate::desired::address(record) else { continue };
+                let Some(address) = record.address() else { continue };
                 let silent = credits.iter().filter(|cluster| !has_answered(cluster)).cloned().map(Some);
                 let mementos: BTreeSet<Memento> = match credits {
                     [] => BTreeSet::from([(None, address)]),

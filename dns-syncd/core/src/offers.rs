@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use dnsprovider::{Fqdn, Ttl};
 
-use crate::desired::{Context, Note};
+use crate::context::{Context, Note};
 use crate::event::{ClusterName, Endpoint, ServiceCopy, ServiceId};
 use crate::hosts::HostAddresses;
 use crate::memory::held_ttl;

@@ -19,13 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::{Blocks, Change, Claim, ClaimedSet, Credits, Entry, Fqdn, RecordData, RrKey, RrSet, RrType, Version};
 
-use crate::desired::{Context, Desired, DesiredName, Note};
+use crate::context::{Context, Note};
+use crate::desired::{Desired, DesiredName};
 use crate::event::{ClusterName, ServiceId};
-use crate::guard::LossCount;
+use crate::losses::{LossCount, Losses};
 use crate::settings::Adopt;
 use crate::zone::Ownership;
-
-pub use reason::Losses;
 
 /// How soon a change should be written; the smaller first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,22 +6,25 @@
 
 mod inspect;
 mod outcome;
+mod queue;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dnsprovider::{Capabilities, Change, ChangeSet, ClaimedSet, Fqdn, Snapshot, Unit, Version, order};
+use dnsprovider::{Capabilities, ChangeSet, Fqdn, Snapshot};
 
-use crate::desired::{Context, Desired, desired};
+use crate::context::Context;
+use crate::desired::desired;
 use crate::event::{Place, ServiceId, SourceEvent, Timestamp};
 use crate::federation::{Departure, Dirty, Federation};
-use crate::guard::{Guard, Limit, LossCount, Verdict};
+use crate::guard::{Guard, Verdict};
 use crate::hosts::{Hosts, Resolution};
+use crate::losses::LossCount;
 use crate::memory::Memory;
 use crate::naming::Naming;
 use crate::plan::{PlannedChange, ServicePlan, Urgency, plan_service, plan_strays};
-use crate::report::{ChangeReport, PlanReport, RecordReport, RefusalReport};
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
 use crate::zone::ZoneView;
@@ -299,31 +302,6 @@ impl Reconciler {
         self.hash = self.guard.show(&held);
     }
 
-    /// The changes of a plan that the guard holds. At a name with a CNAME before or after, one held change holds all.
-    fn held_in<'a>(&'a self, plan: &'a ServicePlan, now: Timestamp) -> Vec<(&'a PlannedChange, Limit)> {
-        if self.verdict.holds_nothing() {
-            return Vec::new();
-        }
-        let verdict = |planned: &PlannedChange| {
-            let limit = self.verdict.holds(planned.losses)?;
-            (limit == Limit::Freeze || !self.guard.is_approved(planned, now)).then_some(limit)
-        };
-        let exclusive: BTreeSet<&Fqdn> = plan
-            .changes
-            .iter()
-            .filter(|planned| planned.change.key.rr_type == dnsprovider::RrType::Cname)
-            .map(|planned| &planned.change.key.owner)
-            .collect();
-        let mut whole: BTreeMap<&Fqdn, Limit> = BTreeMap::new();
-        for planned in &plan.changes {
-            if let (true, Some(limit)) = (exclusive.contains(&planned.change.key.owner), verdict(planned)) {
-                whole.insert(&planned.change.key.owner, limit);
-            }
-        }
-        let held = |planned: &PlannedChange| verdict(planned).or(whole.get(&planned.change.key.owner).copied());
-        plan.changes.iter().filter_map(|planned| Some((planned, held(planned)?))).collect()
-    }
-
     fn context(&self, now: Timestamp) -> Context<'_> {
         Context {
             federation: &self.federation,
@@ -337,201 +315,6 @@ impl Reconciler {
             records_per_set: self.records_per_set,
             now,
         }
-    }
-
-    //----------- Out --------------------------------------------------------
-
-    /// The most urgent changes that fit into one call, or none. `fits` is asked for each unit in turn and counts it
-    /// when it does; a unit that does not fit even alone is handed out alone, so that the provider names the fault.
-    ///
-    /// Every batch must be given back to [`Reconciler::record`] or [`Reconciler::abandon`].
-    pub fn next_batch(&mut self, now: Timestamp, mut fits: impl FnMut(&Unit) -> bool) -> Option<Batch> {
-        let mut batch = Batch::default();
-        'queue: for (urgency, key) in &self.queue {
-            if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
-                continue;
-            }
-            let Some(plan) = self.plans.get(key) else { continue };
-            for unit in self.ready_units(plan, now) {
-                let fits = fits(&unit);
-                if fits || batch.changes.is_empty() {
-                    batch.urgency.get_or_insert(*urgency);
-                    batch.plans.insert(key.clone());
-                    batch.changes.units.push(unit);
-                }
-                if !fits {
-                    break 'queue;
-                }
-            }
-        }
-        self.in_flight.extend(batch.plans.iter().cloned());
-        (!batch.changes.is_empty()).then_some(batch)
-    }
-
-    /// The units of a plan that may be written now, in order.
-    fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
-        let held: BTreeSet<_> = self.held_in(plan, now).into_iter().map(|(planned, _)| &planned.change.key).collect();
-        let ready = plan.changes.iter().filter(|planned| self.is_due(planned, now)).filter_map(|planned| {
-            if held.contains(&planned.change.key) { self.additions(planned) } else { Some(planned.change.clone()) }
-        });
-        order(ChangeSet::by_name(ready)).units
-    }
-
-    /// What goes ahead of a held change: the addresses that it adds, unless nothing may be written at all.
-    fn additions(&self, planned: &PlannedChange) -> Option<Change> {
-        let limits = [self.settings.max_addresses, self.records_per_set];
-        if self.verdict.frozen { None } else { planned.additions(limits.into_iter().flatten().min()) }
-    }
-
-    /// A set that was just written waits for the minimal interval, unless its addresses died.
-    fn is_due(&self, planned: &PlannedChange, now: Timestamp) -> bool {
-        planned.urgency == Urgency::Failover
-            || self
-                .written
-                .get(&planned.change.key.owner)
-                .is_none_or(|written| now >= written.at.plus(self.settings.min_interval))
-    }
-
-    /// The whole plan.
-    pub fn report(&self, now: Timestamp) -> PlanReport {
-        let mut report = PlanReport {
-            zone: self.settings.zone.to_string(),
-            changes: Vec::new(),
-            held: Vec::new(),
-            refused: self.problems(),
-            unchanged: 0,
-            hash: self.hash.clone(),
-            guard: (&self.verdict).into(),
-            warnings: Vec::new(),
-        };
-        let mut touched = 0;
-        for (key, plan) in &self.plans {
-            let service = key.as_ref().map(ToString::to_string);
-            let held: BTreeMap<_, _> =
-                self.held_in(plan, now).into_iter().map(|(planned, limit)| (&planned.change.key, limit)).collect();
-            for planned in &plan.changes {
-                let limit = held.get(&planned.change.key).copied();
-                if let (Some(_), Some(additions)) = (limit, self.additions(planned)) {
-                    let reason = format!("{}; what is added goes ahead, the rest is held", planned.reason);
-                    let part = PlannedChange { change: additions, reason, ..planned.clone() };
-                    report.changes.push(ChangeReport::new(&part, service.clone(), None));
-                }
-                touched += usize::from(planned.change.before.is_some());
-                let list = if limit.is_some() { &mut report.held } else { &mut report.changes };
-                list.push(ChangeReport::new(planned, service.clone(), limit));
-            }
-            report.refused.extend(plan.refused.iter().map(Into::into));
-            report.warnings.extend(plan.warnings.iter().cloned());
-        }
-        report.unchanged = self.zone.claimed_sets().saturating_sub(touched);
-        let by_name = |a: &ChangeReport, b: &ChangeReport| (&a.name, &a.rr_type).cmp(&(&b.name, &b.rr_type));
-        report.changes.sort_by(by_name);
-        report.held.sort_by(by_name);
-        report.refused.sort();
-        report.refused.dedup();
-        report
-    }
-
-    /// What the sources and the topology could not use.
-    fn problems(&self) -> Vec<RefusalReport> {
-        let of_sources = self.federation.problems().map(|problem| RefusalReport {
-            name: None,
-            rr_type: None,
-            cluster: problem.cluster.as_ref().map(ToString::to_string),
-            service: problem.service.as_ref().map(ToString::to_string),
-            reason: problem.reason.to_string(),
-        });
-        let of_labels = self.standings.refused_labels.iter().map(|(cluster, reason)| RefusalReport {
-            name: None,
-            rr_type: None,
-            cluster: Some(cluster.to_string()),
-            service: None,
-            reason: reason.clone(),
-        });
-        of_sources.chain(of_labels).collect()
-    }
-
-    /// The desired sets of all services, sorted by the bytes of name, then type.
-    pub fn records(&self, now: Timestamp) -> Vec<RecordReport> {
-        let cx = self.context(now);
-        let mut sets: Vec<ClaimedSet> = Vec::new();
-        for service in self.all_services() {
-            if let (Desired::Names(names), _) = desired(&cx, &service) {
-                sets.extend(names.into_values().flat_map(|name| name.sets));
-            }
-        }
-        sets.sort_by(|a, b| a.set.key().cmp(b.set.key()));
-        sets.iter().map(Into::into).collect()
-    }
-
-    /// When time alone changes something next.
-    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let settings = &self.settings;
-        let lingers = self.lost_places.values().map(|at| at.plus(settings.topology_linger));
-        let retries = self.failures.values().map(|failure| failure.until);
-        let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| {
-            let written = self.written.get(&planned.change.key.owner)?;
-            Some(written.at.plus(settings.min_interval))
-        });
-        let window = self.hash.as_ref().and_then(|_| self.guard.next_change(settings.guard.window));
-        lingers
-            .chain(retries)
-            .chain(paced)
-            .chain(window)
-            .chain(standing::next_change(&self.federation, settings, now))
-            .chain(self.hosts.next_change(settings.unreachable_grace, now))
-            .filter(|time| *time > now)
-            .min()
-    }
-
-    /// What the clusters said.
-    pub fn federation(&self) -> &Federation {
-        &self.federation
-    }
-
-    /// What that is worth, as of the last plan.
-    pub fn standings(&self) -> &Standings {
-        &self.standings
-    }
-
-    /// The zone as last read and written.
-    pub fn zone(&self) -> &ZoneView {
-        &self.zone
-    }
-
-    /// What is set.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// The plan of a service, when there is anything to do or to say.
-    pub fn service_plan(&self, service: &ServiceId) -> Option<&ServicePlan> {
-        self.plans.get(&Some(service.clone()))
-    }
-
-    /// What a service should have right now.
-    pub fn desired(&self, service: &ServiceId, now: Timestamp) -> Desired {
-        desired(&self.context(now), service).0
-    }
-
-    /// The naming in use.
-    pub fn naming(&self) -> &Naming {
-        &self.naming
-    }
-
-    /// The guard's last verdict and the hash of what it holds.
-    pub fn held(&self) -> (&Verdict, Option<&str>) {
-        (&self.verdict, self.hash.as_deref())
-    }
-
-    /// True when nothing is dirty, planned and writable, or in flight.
-    pub fn is_settled(&self) -> bool {
-        self.dirty.is_empty() && self.in_flight.is_empty() && self.queue.is_empty()
-    }
-
-    /// The errors of plans that failed, by service.
-    pub fn failures(&self) -> impl Iterator<Item = (Option<&ServiceId>, &str)> {
-        self.failures.iter().map(|(key, failure)| (key.as_ref(), &*failure.error))
     }
 
     //----------- Marks ------------------------------------------------------
@@ -573,11 +356,6 @@ impl Reconciler {
     fn version_at(&self, owner: &Fqdn) -> Option<u64> {
         let held = self.zone.at(owner).iter().map(|entry| entry.version.revision).max();
         held.max(self.written.get(owner).map(|written| written.revision))
-    }
-
-    /// The state of the last full read, from which to watch.
-    pub fn zone_version(&self) -> &Version {
-        self.zone.version()
     }
 
     /// How long the caller's clock may have to look back: marks of writes older than this are forgotten.

@@ -9,29 +9,13 @@ use std::net::IpAddr;
 use dnsprovider::{Change, ClaimedSet, Entry, Fqdn, RecordData, RrType};
 
 use super::{PlannedChange, Urgency};
-use crate::desired::{Context, DesiredName, Hold};
+use crate::context::Context;
+use crate::desired::{DesiredName, Hold};
 use crate::event::{Endpoint, Place, ServiceId};
 use crate::federation::Departure;
+use crate::losses::Losses;
 use crate::naming::Level;
 use crate::offers::{Offer, Offers, offers};
-
-/// What a change counts against the guard's budgets (DESIGN "Guard").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// A set is deleted.
-    pub deleted: bool,
-    /// A set is otherwise changed.
-    pub updated: bool,
-    /// A global name is emptied.
-    pub emptied: bool,
-}
-
-impl Losses {
-    /// True when it counts anywhere.
-    pub fn any(self) -> bool {
-        self.deleted || self.updated || self.emptied
-    }
-}
 
 /// Why an address that was credited to a cluster goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +148,7 @@ impl Teller<'_> {
     fn causes(&self, change: &Change, removed: &BTreeSet<IpAddr>) -> BTreeSet<(Cause, String)> {
         let mut causes = BTreeSet::new();
         for (record, credits) in change.before.iter().flat_map(ClaimedSet::credited) {
-            let Some(address) = address(record).filter(|address| removed.contains(address)) else { continue };
+            let Some(address) = record.address().filter(|address| removed.contains(address)) else { continue };
             if credits.is_empty() {
                 causes.insert((Cause::Unclaimed, String::new()));
             }
@@ -260,12 +244,8 @@ impl Teller<'_> {
     }
 }
 
-fn address(record: &RecordData) -> Option<IpAddr> {
-    crate::desired::address(record)
-}
-
 fn addresses(set: Option<&ClaimedSet>) -> BTreeSet<IpAddr> {
-    set.iter().flat_map(|set| set.set.records()).filter_map(address).collect()
+    set.iter().flat_map(|set| set.set.records()).filter_map(RecordData::address).collect()
 }
 
 fn is_cname(set: &ClaimedSet) -> bool {

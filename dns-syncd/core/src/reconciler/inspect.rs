@@ -2,14 +2,75 @@
 
 use std::collections::BTreeSet;
 
-use dnsprovider::{Change, Entry, Fqdn, Snapshot};
+use dnsprovider::{Change, Entry, Fqdn, Snapshot, Version};
 
 use super::{Reconciler, ServicePlan};
+use crate::desired::{Desired, desired};
 use crate::event::{ServiceId, Timestamp};
-use crate::guard::Limit;
+use crate::federation::Federation;
+use crate::guard::{Limit, Verdict};
+use crate::naming::Naming;
 use crate::plan::{PlannedChange, Urgency};
+use crate::settings::Settings;
+use crate::standing::Standings;
+use crate::zone::ZoneView;
 
 impl Reconciler {
+    /// What the clusters said.
+    pub fn federation(&self) -> &Federation {
+        &self.federation
+    }
+
+    /// What that is worth, as of the last plan.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// The zone as last read and written.
+    pub fn zone(&self) -> &ZoneView {
+        &self.zone
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The plan of a service, when there is anything to do or to say.
+    pub fn service_plan(&self, service: &ServiceId) -> Option<&ServicePlan> {
+        self.plans.get(&Some(service.clone()))
+    }
+
+    /// What a service should have right now.
+    pub fn desired(&self, service: &ServiceId, now: Timestamp) -> Desired {
+        desired(&self.context(now), service).0
+    }
+
+    /// The naming in use.
+    pub fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// The guard's last verdict and the hash of what it holds.
+    pub fn held(&self) -> (&Verdict, Option<&str>) {
+        (&self.verdict, self.hash.as_deref())
+    }
+
+    /// True when nothing is dirty, planned and writable, or in flight.
+    pub fn is_settled(&self) -> bool {
+        self.dirty.is_empty() && self.in_flight.is_empty() && self.queue.is_empty()
+    }
+
+    /// The errors of plans that failed, by service.
+    pub fn failures(&self) -> impl Iterator<Item = (Option<&ServiceId>, &str)> {
+        self.failures.iter().map(|(key, failure)| (key.as_ref(), &*failure.error))
+    }
+
+    /// The state of the last full read, from which to watch.
+    pub fn zone_version(&self) -> &Version {
+        self.zone.version()
+    }
+
     /// Every plan with anything to do or to say, by service; without a service, the names that belong to none.
     pub fn plans(&self) -> impl Iterator<Item = (Option<&ServiceId>, &ServicePlan)> {
         self.plans.iter().map(|(key, plan)| (key.as_ref(), plan))

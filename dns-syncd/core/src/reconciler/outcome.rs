@@ -81,19 +81,6 @@ impl Reconciler {
         self.overtaken()
     }
 
-    /// Compares a full read that went on in the background with the view; gives the names that must be read again.
-    /// Names that were written meanwhile are left to the next audit.
-    pub fn audit(&self, begun: Timestamp, snapshot: &dnsprovider::Snapshot) -> BTreeSet<Fqdn> {
-        let seen = snapshot.entries.keys().filter(|owner| owner.is_at_or_below(&self.settings.suffix));
-        let held = self.zone.iter().map(|entry| &entry.key().owner);
-        let differs = |owner: &&Fqdn| {
-            let data = |entries: &[Entry]| entries.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>();
-            let written = self.written.get(*owner).is_some_and(|written| written.at >= begun);
-            !written && data(snapshot.at(owner)) != data(self.zone.at(owner))
-        };
-        seen.chain(held).filter(differs).cloned().collect()
-    }
-
     /// Noticed names that nobody is writing and whose change we do not know.
     fn overtaken(&mut self) -> BTreeSet<Fqdn> {
         let mut names = BTreeSet::new();

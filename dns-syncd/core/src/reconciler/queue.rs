@@ -1,0 +1,109 @@
+//! What goes out next: urgency first, as much as fits, without what is held, too soon or in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dnsprovider::{Change, ChangeSet, Fqdn, Unit, order};
+
+use super::{Batch, Reconciler};
+use crate::event::Timestamp;
+use crate::guard::Limit;
+use crate::plan::{PlannedChange, ServicePlan, Urgency};
+use crate::standing;
+
+impl Reconciler {
+    /// The most urgent changes that fit into one call, or none. `fits` is asked for each unit in turn and counts it
+    /// when it does; a unit that does not fit even alone is handed out alone, so that the provider names the fault.
+    ///
+    /// Every batch must be given back to [`Reconciler::record`] or [`Reconciler::abandon`].
+    pub fn next_batch(&mut self, now: Timestamp, mut fits: impl FnMut(&Unit) -> bool) -> Option<Batch> {
+        let mut batch = Batch::default();
+        'queue: for (urgency, key) in &self.queue {
+            if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
+                continue;
+            }
+            let Some(plan) = self.plans.get(key) else { continue };
+            for unit in self.ready_units(plan, now) {
+                let fits = fits(&unit);
+                if fits || batch.changes.is_empty() {
+                    batch.urgency.get_or_insert(*urgency);
+                    batch.plans.insert(key.clone());
+                    batch.changes.units.push(unit);
+                }
+                if !fits {
+                    break 'queue;
+                }
+            }
+        }
+        self.in_flight.extend(batch.plans.iter().cloned());
+        (!batch.changes.is_empty()).then_some(batch)
+    }
+
+    /// The units of a plan that may be written now, in order.
+    fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
+        let held: BTreeSet<_> = self.held_in(plan, now).into_iter().map(|(planned, _)| &planned.change.key).collect();
+        let ready = plan.changes.iter().filter(|planned| self.is_due(planned, now)).filter_map(|planned| {
+            if held.contains(&planned.change.key) { self.additions(planned) } else { Some(planned.change.clone()) }
+        });
+        order(ChangeSet::by_name(ready)).units
+    }
+
+    /// What goes ahead of a held change: the addresses that it adds, unless nothing may be written at all.
+    pub(super) fn additions(&self, planned: &PlannedChange) -> Option<Change> {
+        let limits = [self.settings.max_addresses, self.records_per_set];
+        if self.verdict.frozen { None } else { planned.additions(limits.into_iter().flatten().min()) }
+    }
+
+    /// A set that was just written waits for the minimal interval, unless its addresses died.
+    fn is_due(&self, planned: &PlannedChange, now: Timestamp) -> bool {
+        planned.urgency == Urgency::Failover
+            || self
+                .written
+                .get(&planned.change.key.owner)
+                .is_none_or(|written| now >= written.at.plus(self.settings.min_interval))
+    }
+
+    /// When time alone changes something next.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let settings = &self.settings;
+        let lingers = self.lost_places.values().map(|at| at.plus(settings.topology_linger));
+        let retries = self.failures.values().map(|failure| failure.until);
+        let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| {
+            let written = self.written.get(&planned.change.key.owner)?;
+            Some(written.at.plus(settings.min_interval))
+        });
+        let window = self.hash.as_ref().and_then(|_| self.guard.next_change(settings.guard.window));
+        lingers
+            .chain(retries)
+            .chain(paced)
+            .chain(window)
+            .chain(standing::next_change(&self.federation, settings, now))
+            .chain(self.hosts.next_change(settings.unreachable_grace, now))
+            .filter(|time| *time > now)
+            .min()
+    }
+
+    /// The changes of a plan that the guard holds. At a name with a CNAME before or after, one held change holds all.
+    pub(super) fn held_in<'a>(&'a self, plan: &'a ServicePlan, now: Timestamp) -> Vec<(&'a PlannedChange, Limit)> {
+        if self.verdict.holds_nothing() {
+            return Vec::new();
+        }
+        let verdict = |planned: &PlannedChange| {
+            let limit = self.verdict.holds(planned.losses)?;
+            (limit == Limit::Freeze || !self.guard.is_approved(planned, now)).then_some(limit)
+        };
+        let exclusive: BTreeSet<&Fqdn> = plan
+            .changes
+            .iter()
+            .filter(|planned| planned.change.key.rr_type == dnsprovider::RrType::Cname)
+            .map(|planned| &planned.change.key.owner)
+            .collect();
+        let mut whole: BTreeMap<&Fqdn, Limit> = BTreeMap::new();
+        for planned in &plan.changes {
+            if let (true, Some(limit)) = (exclusive.contains(&planned.change.key.owner), verdict(planned)) {
+                whole.insert(&planned.change.key.owner, limit);
+            }
+        }
+        let held = |planned: &PlannedChange| verdict(planned).or(whole.get(&planned.change.key.owner).copied());
+        plan.changes.iter().filter_map(|planned| Some((planned, held(planned)?))).collect()
+    }
+}
