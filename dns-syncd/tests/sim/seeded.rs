@@ -77,8 +77,10 @@ impl History {
                 self.check(&steady);
             }
             let report = self.world.handle().plan().await.unwrap();
-            let held = report.held.iter().find(|change| change.action == "create");
-            assert!(held.is_none(), "an addition is held: {held:?}\n{}", self.log.join("\n"));
+            // A set that gives way to a CNAME at its own name is one loss.
+            let loses = |name: &str| report.held.iter().any(|change| change.name == name && change.action != "create");
+            let added = report.held.iter().find(|change| change.action == "create" && !loses(&change.name));
+            assert!(added.is_none(), "an addition is held: {added:?}\n{}", self.log.join("\n"));
         }
         self.end().await;
     }
