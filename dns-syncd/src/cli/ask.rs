@@ -18,7 +18,7 @@ use crate::output::answers::Addresses;
 /// The longest that a question may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks one server, or the system's resolver.
+/// Asks servers, or a resolver.
 pub(crate) struct Asker {
     resolver: TokioResolver,
 }
@@ -44,11 +44,26 @@ pub(crate) struct Nothing {
 }
 
 impl Asker {
-    /// Asks these servers, without recursion.
+    /// Asks these servers for what they know themselves.
     ///
     /// # Errors
     /// When no socket can be had.
     pub(crate) fn at(servers: impl IntoIterator<Item = SocketAddr>) -> Result<Self, NetError> {
+        Self::of(servers, false)
+    }
+
+    /// Asks this resolver, or the system's, for what anybody knows.
+    ///
+    /// # Errors
+    /// When the system names none.
+    pub(crate) fn resolver(server: Option<SocketAddr>) -> Result<Self, NetError> {
+        match server {
+            Some(server) => Self::of([server], true),
+            None => Self::build(TokioResolver::builder_tokio()?),
+        }
+    }
+
+    fn of(servers: impl IntoIterator<Item = SocketAddr>, recursive: bool) -> Result<Self, NetError> {
         let servers = servers.into_iter().map(|server| {
             let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
                 connection.port = server.port();
@@ -58,16 +73,8 @@ impl Asker {
         });
         let config = ResolverConfig::from_name_servers(servers.collect());
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        builder.options_mut().recursion_desired = false;
+        builder.options_mut().recursion_desired = recursive;
         Self::build(builder)
-    }
-
-    /// Asks the system's resolver.
-    ///
-    /// # Errors
-    /// When the system names none.
-    pub(crate) fn system() -> Result<Self, NetError> {
-        Self::build(TokioResolver::builder_tokio()?)
     }
 
     fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, NetError> {
@@ -95,31 +102,31 @@ impl Asker {
     /// Asks for the addresses of a name, both families.
     pub(crate) async fn addresses(&self, name: &Fqdn) -> Addresses {
         let (v4, v6) = tokio::join!(self.ask(name, RecordType::A), self.ask(name, RecordType::AAAA));
-        let mut found = Addresses { path: Vec::new(), addresses: Vec::new(), problem: None };
+        let mut got = Addresses { path: Vec::new(), found: Vec::new(), problem: None };
         for answer in [&v4, &v6] {
             let Answer::Records(records) = answer else { continue };
             let mut path = Vec::new();
             for record in records {
                 match &record.data {
-                    RData::A(address) => found.addresses.push(address.0.to_string()),
-                    RData::AAAA(address) => found.addresses.push(address.0.to_string()),
+                    RData::A(address) => got.found.push(address.0.to_string()),
+                    RData::AAAA(address) => got.found.push(address.0.to_string()),
                     RData::CNAME(target) => path.push(target.0.to_ascii()),
                     _ => {}
                 }
             }
-            if path.len() > found.path.len() {
-                found.path = path;
+            if path.len() > got.path.len() {
+                got.path = path;
             }
         }
-        found.addresses.sort_by_key(|text| text.parse::<std::net::IpAddr>().ok());
-        if found.addresses.is_empty() {
-            found.problem = Some(match (v4, v6) {
+        got.found.sort_by_key(|text| text.parse::<std::net::IpAddr>().ok());
+        if got.found.is_empty() {
+            got.problem = Some(match (v4, v6) {
                 (Answer::Failed(why), _) | (_, Answer::Failed(why)) => why,
                 (Answer::Nothing(nothing), _) if nothing.no_name => "there is no such name".into(),
                 _ => "no address".into(),
             });
         }
-        found
+        got
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
         let zone = progress::during("asking the provider", provider(config, opened, &mut findings)).await?;
         let apex = zone.map(|zone| zone.apex).or_else(|| config.federation.zone_name.clone());
         if let Some(apex) = apex {
-            progress::during("asking DNS servers", dns(opened, &apex, &mut findings)).await;
+            progress::during("asking DNS servers", dns(config, opened, &apex, &mut findings)).await;
         }
     }
     match config.output {
@@ -49,14 +49,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
 fn summary(config: &Config) -> String {
     let zone = config.federation.zone_name.as_ref().map(ToString::to_string);
     let zone = zone.or_else(|| config.federation.zone_id.as_ref().map(|id| format!("id `{id}`"))).unwrap_or_default();
-    let mut text = format!("federation `{}` in zone {zone}", config.federation.name);
-    if config.federation.claim != config.federation.name {
-        text.push_str(&format!(", claim `{}`", config.federation.claim));
-    }
-    if config.guard.freeze {
-        text.push_str(", frozen: [Guard] freeze = true stops all writes");
-    }
-    text
+    let claim = &config.federation.claim;
+    let frozen = if config.guard.freeze { "; frozen: [Guard] freeze = true stops all writes" } else { "" };
+    format!("federation `{}`, claim `{claim}`, zone {zone}{frozen}", config.federation.name)
 }
 
 /// Looks at the clusters; true when something of theirs is refused.
@@ -156,18 +151,19 @@ async fn wanted(config: &Config, settings: dns_sync_core::Settings) -> Option<us
 }
 
 /// Looks at name servers, negative TTL and delegation.
-async fn dns(opened: &Opened, apex: &Fqdn, findings: &mut Vec<Finding>) {
-    let asker = if opened.endpoints.is_empty() { Asker::system() } else { Asker::at(opened.endpoints.iter().copied()) };
-    let asked = async {
-        let asker = asker.map_err(|error| error.to_string())?;
-        authority(&asker, apex).await
+async fn dns(config: &Config, opened: &Opened, apex: &Fqdn, findings: &mut Vec<Finding>) {
+    let resolver = match Asker::resolver(config.sync.resolver) {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            let what = format!("there is no resolver to ask: {error}; hint: `resolver = ip:port` in [Sync]");
+            return findings.push(Finding::new("name servers", Mark::Unknown, what));
+        }
     };
-    let (authority, delegation) = tokio::join!(asked, delegation(apex));
-    let who = if opened.endpoints.is_empty() {
-        "this machine's resolver".to_owned()
-    } else {
-        opened.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let servers: Vec<String> = opened.endpoints.iter().map(ToString::to_string).collect();
+    let who = if servers.is_empty() { "the resolver".to_owned() } else { servers.join(", ") };
+    let own_servers = if servers.is_empty() { None } else { Asker::at(opened.endpoints.iter().copied()).ok() };
+    let (authority, delegation) =
+        tokio::join!(authority(own_servers.as_ref().unwrap_or(&resolver), apex), delegation(apex, &resolver));
     let own = match authority {
         Ok(Authority { name_servers, negative_ttl }) => {
             findings.push(if name_servers.is_empty() {

@@ -50,7 +50,9 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
 pub(crate) fn observed(settings: Settings, events: Vec<dns_sync_core::SourceEvent>, clock: &SystemClock) -> Reconciler {
     let mut reconciler = Reconciler::new(settings.for_one_shot(), &MemoryProvider::new([]).capabilities());
     let now = clock.now();
-    events.into_iter().for_each(|event| reconciler.observe(event, now));
+    for event in events {
+        reconciler.observe(event, now);
+    }
     reconciler.plan(now);
     reconciler
 }

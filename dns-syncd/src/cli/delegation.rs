@@ -53,24 +53,23 @@ pub(crate) async fn authority(asker: &Asker, zone: &Fqdn) -> Result<Authority, S
     Ok(Authority { name_servers, negative_ttl })
 }
 
-/// Asks the servers of the zone above, found by the system's resolver.
-pub(crate) async fn delegation(zone: &Fqdn) -> Result<Delegation, String> {
-    let looking = look(zone);
-    let late = || format!("this machine's resolver gave no answer within {} s", PATIENCE.as_secs());
+/// Asks the servers of the zone above, found by the resolver.
+pub(crate) async fn delegation(zone: &Fqdn, resolver: &Asker) -> Result<Delegation, String> {
+    let looking = look(zone, resolver);
+    let late = || format!("the resolver gave no answer within {} s", PATIENCE.as_secs());
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn look(zone: &Fqdn) -> Result<Delegation, String> {
-    let system = Asker::system().map_err(|error| error.to_string())?;
+async fn look(zone: &Fqdn, resolver: &Asker) -> Result<Delegation, String> {
     let mut above = zone.parent();
     while let Some(parent) = above {
-        let servers = match system.ask(&parent, RecordType::NS).await {
+        let servers = match resolver.ask(&parent, RecordType::NS).await {
             Answer::Records(records) => hosts(&records),
             Answer::Nothing(_) => BTreeSet::new(),
             Answer::Failed(why) => return Err(why),
         };
         if !servers.is_empty() {
-            let asker = Asker::at(addresses(&system, &servers).await?).map_err(|error| error.to_string())?;
+            let asker = Asker::at(addresses(resolver, &servers).await?).map_err(|error| error.to_string())?;
             let name_servers = match asker.ask(zone, RecordType::NS).await {
                 Answer::Records(records) => hosts(&records),
                 Answer::Nothing(nothing) => nothing.referral.iter().map(ToString::to_string).collect(),
@@ -80,14 +79,14 @@ async fn look(zone: &Fqdn) -> Result<Delegation, String> {
         }
         above = parent.parent();
     }
-    Err("this machine's resolver does not know the root of the DNS".into())
+    Err("the resolver does not know the root of the DNS".into())
 }
 
-async fn addresses(system: &Asker, servers: &BTreeSet<String>) -> Result<Vec<SocketAddr>, String> {
+async fn addresses(resolver: &Asker, servers: &BTreeSet<String>) -> Result<Vec<SocketAddr>, String> {
     let mut found = Vec::new();
     for server in servers.iter().take(PARENT_SERVERS) {
         let Ok(name) = Fqdn::parse(server) else { continue };
-        let addresses = system.addresses(&name).await.addresses;
+        let addresses = resolver.addresses(&name).await.found;
         found.extend(addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok()).map(|ip| SocketAddr::new(ip, 53)));
     }
     if found.is_empty() { Err("the parent's servers have no address".into()) } else { Ok(found) }

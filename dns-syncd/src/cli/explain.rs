@@ -14,13 +14,13 @@ use crate::output;
 pub(crate) async fn run(config: &Config, name: &str) -> anyhow::Result<Exit> {
     let name = Fqdn::parse(name).map_err(|error| ConfigError::new(error.to_string()))?;
     let clock = SystemClock::default();
-    let explanation: Explanation = match admin::get(config, &format!("/explain?name={name}")).await? {
-        Some(told) => told,
-        None => {
-            let pass = open::pass(config, OpenMode::ReadOnly).await;
-            let pass = pass.context("no daemon answers, so sources and zone are read anew")?;
-            explain(pass.reconciler(), &name, None, clock.now())
-        }
+    let told: Option<Explanation> = admin::get(config, &format!("/explain?name={name}")).await?;
+    let explanation = if let Some(told) = told {
+        told
+    } else {
+        let pass = open::pass(config, OpenMode::ReadOnly).await;
+        let pass = pass.context("no daemon answers, so sources and zone are read anew")?;
+        explain(pass.reconciler(), &name, None, clock.now())
     };
     print(config, &explanation, |explanation| output::explain::text(explanation, clock.now()))?;
     Ok(Exit::Done)

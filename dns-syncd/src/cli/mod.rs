@@ -71,10 +71,11 @@ fn environment(name: &str) -> Option<String> {
 
 /// Prints a report in the form that was asked for.
 fn print<T: serde::Serialize>(config: &Config, report: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-    Ok(match config.output {
+    match config.output {
         Form::Text => output::print(&text(report))?,
         Form::Json => output::print_json(report)?,
-    })
+    }
+    Ok(())
 }
 
 /// Says what is no refusal and should be known all the same.

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use dns_providers::Opened;
 use dns_syncd::config::{Config, ConfigError, Form};
-use dns_syncd::engine::{Ended, Handle};
-use dns_syncd::moment::Moment;
+use dns_syncd::engine::Handle;
 use dnsprovider::{DnsProvider, DnsProviderExt as _, Fqdn};
 use futures::StreamExt as _;
 
@@ -60,29 +59,18 @@ impl Show {
 
     /// Prints all answers once the daemon has begun, then those that change, until the daemon ends.
     pub(crate) async fn run(mut self) {
-        let (mut names, mut written) = (BTreeSet::new(), None);
-        loop {
-            match self.news(&mut written).await {
-                Ok(true) => names = self.names().await.unwrap_or(names),
-                Ok(false) => {}
-                Err(Ended) => return,
+        let (mut names, mut read_at) = (BTreeSet::new(), None);
+        while let Ok(status) = self.handle.status().await {
+            let written_at = status.last_write.map(|write| write.at);
+            if status.ready && (names.is_empty() || read_at != written_at) {
+                names = self.names().await.unwrap_or(names);
+                read_at = written_at;
             }
             if !names.is_empty() && self.round(&names).await.is_err() {
                 return; // nobody reads any more
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// True when the zone may have other names than before.
-    async fn news(&self, written: &mut Option<Option<Moment>>) -> Result<bool, Ended> {
-        let status = self.handle.status().await?;
-        let last = status.last_write.map(|write| write.at);
-        if !status.ready || *written == Some(last) {
-            return Ok(false);
-        }
-        *written = Some(last);
-        Ok(true)
     }
 
     /// The names with our claim; `None` when they cannot be read just now.

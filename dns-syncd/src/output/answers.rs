@@ -14,7 +14,8 @@ pub(crate) struct Addresses {
     /// Where CNAMEs lead, in order.
     pub(crate) path: Vec<String>,
     /// Of both families, sorted.
-    pub(crate) addresses: Vec<String>,
+    #[serde(rename = "addresses")]
+    pub(crate) found: Vec<String>,
     /// What went wrong, in words; `None` where there are addresses.
     pub(crate) problem: Option<String>,
 }
@@ -56,7 +57,7 @@ fn cell(answer: &Addresses) -> Cell {
     match &answer.problem {
         None => {
             let arrow = if steps.is_empty() { "" } else { "→ " };
-            steps.push(format!("{arrow}{}", answer.addresses.join(" ")));
+            steps.push(format!("{arrow}{}", answer.found.join(" ")));
             Cell::plain(steps.join(" "))
         }
         Some(problem) => {
@@ -77,10 +78,10 @@ mod tests {
         let (direct, led) = (Fqdn::parse("a.example").unwrap(), Fqdn::parse("bb.example").unwrap());
         let addresses = |path: &[&str]| Addresses {
             path: path.iter().map(ToString::to_string).collect(),
-            addresses: vec!["192.0.2.1".into(), "2001:db8::1".into()],
+            found: vec!["192.0.2.1".into(), "2001:db8::1".into()],
             problem: None,
         };
-        let gone = Addresses { path: vec![], addresses: vec![], problem: Some("there is no such name".into()) };
+        let gone = Addresses { path: vec![], found: vec![], problem: Some("there is no such name".into()) };
         let (straight, through) = (addresses(&[]), addresses(&["a.example."]));
         let text = first(&["127.0.0.1:53".parse().unwrap()], &[(&direct, &straight), (&led, &through)]);
         assert_eq!(

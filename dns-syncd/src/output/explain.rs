@@ -11,11 +11,11 @@ use super::table::{Cell, Widths};
 
 /// The whole explanation with its end of line.
 pub(crate) fn text(explanation: &Explanation, now: Timestamp) -> String {
-    let mut text = format!("{}\n", paint(HEAD, &explanation.name));
-    match (&explanation.service, &explanation.level) {
-        (Some(service), Some(level)) => drop(writeln!(text, "  the {level} name of the service {service}")),
-        _ => text.push_str("  no name of this federation\n"),
-    }
+    let about = match (&explanation.service, &explanation.level) {
+        (Some(service), Some(level)) => format!("service {service}, {level}"),
+        _ => "no name of this federation".into(),
+    };
+    let mut text = format!("{}\n  {about}\n", paint(HEAD, &explanation.name));
     section(&mut text, "leads to", path(explanation));
     section(&mut text, "should be", desired(&explanation.desired));
     section(&mut text, "the zone holds", explanation.held.iter().map(held).collect());
