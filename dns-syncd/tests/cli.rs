@@ -5,8 +5,9 @@
 mod command;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use command::{Setting, run, service};
 use serde_json::{Value, json};
@@ -136,38 +137,105 @@ fn check_marks_what_is_well_and_what_is_missing() {
     assert_eq!((mark(&ill, "cluster us"), mark(&ill, "provider")), (json!("missing"), json!("missing")));
 }
 
+/// A daemon with `--show`, its DNS server on a port of its own.
+struct Daemon {
+    process: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+    errors: Box<dyn Iterator<Item = String>>,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Daemon {
+    fn start(setting: &Setting) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        setting.configure(&settings_of(admin));
+        setting.write("served.conf", &format!("[Global]\nzones = example.test\nlisten = {address}\n"));
+        let mut process = Command::new(env!("CARGO_BIN_EXE_dns-syncd"))
+            .args(["run", "--show", "--config", "dns-syncd.conf"])
+            .current_dir(setting.folder.path())
+            .env_clear()
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let errors = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
+        Self { process, lines: Box::new(lines), errors: Box::new(errors), address, admin }
+    }
+
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        self.lines.by_ref().take(count).collect()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn settings_of(admin: SocketAddr) -> String {
+    format!("[Provider]\nconfig = served.conf\n[Admin]\nlisten = {admin}\n")
+}
+
+/// An address on which nobody listens just now, neither by UDP nor by TCP.
+fn free_address() -> SocketAddr {
+    loop {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        if std::net::UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
 /// The README's first command: every answer on the screen was got over DNS, and an edit shows as another answer.
 #[test]
 fn the_quick_start_shows_live_answers_and_a_failover() {
     let setting = Setting::new();
-    setting.configure("[Provider]\nconfig = served.conf\n[Admin]\nlisten = 127.0.0.1:0\n");
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    drop(socket);
-    setting.write("served.conf", &format!("[Global]\nzones = example.test\nlisten = {address}\n"));
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_dns-syncd"))
-        .args(["run", "--show", "--config", "dns-syncd.conf"])
-        .current_dir(setting.folder.path())
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().unwrap(), format!("answers of {address}"));
-    let first: Vec<String> = lines.by_ref().take(5).collect();
+    let mut daemon = Daemon::start(&setting);
+    let first = daemon.lines(6);
+    assert_eq!(first[0], format!("answers of {}", daemon.address));
     let global = "  web.default.fed.svc.example.test.          192.0.2.1 198.51.100.1";
     assert!(first.iter().any(|line| line == global), "{first:#?}");
 
     setting.write("clusters/eu.yaml", &(command::node("eu") + &command::unready("web", &["192.0.2.1"])));
-    let changed: Vec<String> = lines.by_ref().take(3).collect();
     let led = "~ web.default.fed.svc.eu-a.eu.example.test.  → web.default.fed.svc.example.test. → 198.51.100.1";
-    assert_eq!(changed[0], led);
+    assert_eq!(daemon.lines(3)[0], led);
 
     // SIGTERM ends it well.
-    let killed = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
-    assert!(killed.success());
-    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert!(Command::new("kill").arg(daemon.process.id().to_string()).status().unwrap().success());
+    assert_eq!(daemon.process.wait().unwrap().code(), Some(0));
+}
+
+/// A wrong edit of the config leaves the running one; the next right one is used without a restart.
+#[test]
+fn a_changed_config_drains_a_cluster_without_a_restart() {
+    let setting = Setting::new();
+    let mut daemon = Daemon::start(&setting);
+    daemon.lines(6);
+    let settings = settings_of(daemon.admin);
+    setting.configure(&format!("{settings}[Cluster \"eu\"]\ndrained = true\n"));
+    assert!(daemon.errors.any(|line| line.contains("unknown key `drained`")), "the daemon ended");
+    setting.configure(&format!("{settings}[Cluster \"eu\"]\ndrain = true\n"));
+    let led = "~ web.default.fed.svc.eu-a.eu.example.test.  → web.default.fed.svc.example.test. → 198.51.100.1";
+    assert_eq!(daemon.lines(3)[0], led);
+
+    // The daemon remembers, and tells at its admin address.
+    let name = "web.default.fed.svc.eu-a.eu.example.test";
+    let told = setting.with_config(&["explain", name, "--output", "json"]).ends(0).json();
+    let history = told["history"].as_array().unwrap();
+    assert!(history.iter().any(|past| past["reason"] == "eu is drained"), "{history:#?}");
+    let clusters = setting.with_config(&["clusters"]).ends(0).out;
+    assert!(clusters.contains("eu    Ready, drained"), "{clusters}");
+
+    // Who is of another claim is not told.
+    let other = setting.with_config(&["clusters", "--claim", "other"]).ends(0);
+    assert!(other.err.contains("claim `fed`"), "{other:#?}");
 }
 
 #[test]

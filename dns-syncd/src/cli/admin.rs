@@ -8,19 +8,40 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+
+use super::warn;
 
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest that it may take to find out that nobody listens.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// The JSON at a path; `None` where no daemon listens.
+/// Whose daemon it is.
+#[derive(Deserialize)]
+struct Whose {
+    zone: String,
+    claim: String,
+}
+
+/// The JSON at a path; `None` where no daemon listens, or one that works for another claim or zone.
 ///
 /// # Errors
 /// When something listens and gives another answer.
 pub(crate) async fn get<T: DeserializeOwned>(config: &Config, path: &str) -> anyhow::Result<Option<T>> {
+    let Some(whose) = ask::<Whose>(config, "/status").await? else { return Ok(None) };
+    let zone = config.federation.zone_name.as_ref();
+    if *whose.claim != *config.federation.claim || zone.is_some_and(|zone| *whose.zone != *zone.as_str()) {
+        let (address, Whose { zone, claim }) = (config.admin.listen, whose);
+        warn(&[format!("the daemon at `{address}` is of claim `{claim}` in zone `{zone}`; it was not asked")]);
+        return Ok(None);
+    }
+    ask(config, path).await
+}
+
+async fn ask<T: DeserializeOwned>(config: &Config, path: &str) -> anyhow::Result<Option<T>> {
     let address = config.admin.listen;
     let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await else { return Ok(None) };
     let asking = async {

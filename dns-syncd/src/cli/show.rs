@@ -93,7 +93,9 @@ impl Show {
             answers.iter().filter(|(name, answer)| self.told.get(*name) != Some(*answer)).collect();
         match self.form {
             Form::Json => {
-                news.iter().try_for_each(|(name, answer)| output::print_json(&answers::json(name, answer)))?
+                for (name, answer) in &news {
+                    output::print_json(&answers::json(name, answer))?;
+                }
             }
             Form::Text if is_first => {
                 output::print(&answers::first(&self.servers, &news))?;

@@ -23,15 +23,12 @@ pub(crate) fn text(explanation: &Explanation, now: Timestamp) -> String {
     section(&mut text, "not written yet", explanation.pending.iter().map(change).collect());
     section(&mut text, "refused", explanation.refused.clone());
     section(&mut text, "the last write failed", explanation.failure.clone().into_iter().collect());
-    match &explanation.history {
-        Some(history) if history.is_empty() => {
-            section(&mut text, "history", vec!["nothing was written here since the daemon began".into()]);
-        }
-        Some(history) => section(&mut text, "history", history.iter().map(past).collect()),
-        None => {
-            section(&mut text, "history", vec!["missing: no daemon was asked, and the zone has no memory of it".into()])
-        }
-    }
+    let history = match &explanation.history {
+        Some(history) if history.is_empty() => vec!["nothing was written here since the daemon began".into()],
+        Some(history) => history.iter().map(past).collect(),
+        None => vec!["missing: no daemon was asked, and the zone has no memory of it".into()],
+    };
+    section(&mut text, "history", history);
     text
 }
 

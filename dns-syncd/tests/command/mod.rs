@@ -156,7 +156,8 @@ pub(crate) fn unready(name: &str, addresses: &[&str]) -> String {
 
 /// A ready service with annotations in YAML's flow form.
 pub(crate) fn annotated(name: &str, addresses: &[&str], annotations: &str) -> String {
-    let ingress: String = addresses.iter().map(|address| format!("    - ip: \"{address}\"\n")).collect();
+    let ingress: Vec<String> = addresses.iter().map(|address| format!("    - ip: \"{address}\"\n")).collect();
+    let ingress = ingress.concat();
     format!(
         "---
 apiVersion: v1
