@@ -16,7 +16,7 @@ use hickory_resolver::{ResolverBuilder, TokioResolver};
 use crate::output::answers::Addresses;
 
 /// The longest that a question may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks servers, or a resolver.
 pub(crate) struct Asker {

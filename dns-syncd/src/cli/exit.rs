@@ -48,19 +48,27 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if is_usage { 2 } else { 1 }
 }
 
-/// The error and its causes on one line. The only place that walks the chain.
+/// The error and its causes on one line, hints last. The only place that walks the chain.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
+    let (mut text, mut hints) = (String::new(), String::new());
     for cause in error.chain().map(ToString::to_string) {
+        let (what, hint) = cause.split_once(HINT).unwrap_or((&cause, ""));
         if text.is_empty() {
-            text = cause;
-        } else if !text.ends_with(&cause) {
+            what.clone_into(&mut text);
+        } else if !text.ends_with(what) {
             text.push_str(": ");
-            text.push_str(&cause);
+            text.push_str(what);
+        }
+        if !hint.is_empty() && !hints.ends_with(hint) {
+            hints.push_str(HINT);
+            hints.push_str(hint);
         }
     }
-    text
+    text + &hints
 }
+
+/// Stands between what is wrong and what to do.
+const HINT: &str = "; hint: ";
 
 #[cfg(test)]
 mod tests {
@@ -72,6 +80,12 @@ mod tests {
     fn a_chain_names_each_cause_once() {
         let error = anyhow!("no route").context("asking `a`: no route").context("reading the zone");
         assert_eq!(chain(&error), "reading the zone: asking `a`: no route");
+    }
+
+    #[test]
+    fn a_hint_comes_last() {
+        let error = anyhow!("address in use").context("listening on `a`; hint: set `listen`");
+        assert_eq!(chain(&error), "listening on `a`: address in use; hint: set `listen`");
     }
 
     #[test]
