@@ -10,7 +10,9 @@ use dnsprovider::{DnsProvider, Error, Snapshot, Zone};
 use super::clock::Clock;
 use super::host::{Host, ZoneChoice};
 use super::metrics::Metrics;
-use super::walk::{Answer, Call, Walk};
+use super::walk::{Answer, Walk};
+use tokio::task::JoinSet;
+
 use crate::resolver::{Resolve, resolve_all};
 use crate::source::{EndpointSource, SourceError};
 
@@ -123,15 +125,23 @@ impl Pass {
         let mut done = 0;
         let mut failed = Vec::new();
         let mut fruitless = 0;
+        let mut calls = JoinSet::new();
         while fruitless < PATIENCE {
-            let Some(call) = self.walk.next_call() else {
+            while let Some(call) = self.walk.next_call() {
+                calls.spawn(call.make(self.walk.host.clone()));
+            }
+            let Some(answer) = calls.join_next().await else {
                 let now = self.walk.now();
                 let Some(wake) = self.walk.wake_at().filter(|_| fruitless > 0) else { break };
                 tokio::time::sleep(wake.since(now)).await;
                 continue;
             };
-            let wrote = matches!(call, Call::Write(_));
-            let answer = call.make(self.walk.host.clone()).await;
+            let answer = match answer.map_err(tokio::task::JoinError::try_into_panic) {
+                Ok(answer) => answer,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                Err(Err(_)) => break, // the runtime is going down
+            };
+            let wrote = matches!(answer, Answer::Written(..));
             let taken = self.walk.take(answer);
             done += taken.done;
             if taken.done > 0 {
@@ -146,6 +156,10 @@ impl Pass {
             if !taken.failed.is_empty() && !taken.may_pass {
                 break;
             }
+        }
+        // What is out still counts: nothing that was written goes unreported.
+        while let Some(Ok(answer)) = calls.join_next().await {
+            done += self.walk.take(answer).done;
         }
         let left = self.report();
         if left.changes.is_empty() {

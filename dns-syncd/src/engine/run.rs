@@ -90,7 +90,6 @@ pub(crate) struct Engine {
     parts: EngineParts,
     tasks: JoinSet<Done>,
     lookups: Arc<Semaphore>,
-    calling: bool,
     watch: Watch,
     watch_backoff: Backoff,
     audit: Audit,
@@ -114,7 +113,6 @@ impl Engine {
             walk: Walk::new(parts.settings.clone(), host, clock, parts.metrics.clone(), parts.seed),
             tasks: JoinSet::new(),
             lookups: Arc::new(Semaphore::new(CONCURRENT_LOOKUPS)),
-            calling: false,
             watch: Watch::Absent,
             watch_backoff: Backoff::new(parts.seed.wrapping_add(2)),
             audit: Audit::new(parts.audit, started),
@@ -167,18 +165,16 @@ impl Engine {
 
     /// Sends out everything that may go out now.
     fn begin_work(&mut self) {
-        if !self.calling {
-            if let Some(call) = self.walk.next_call() {
-                self.calling = true;
-                let host = self.walk.host.clone();
-                self.tasks.spawn(async move { Done::Called(call.make(host).await) });
-            } else if self.walk.is_begun() {
-                if let Some(begun) = self.unsettled.take() {
-                    self.parts.metrics.settled(begun.elapsed());
-                }
-                if self.ready {
-                    self.first_pass_is_written();
-                }
+        while let Some(call) = self.walk.next_call() {
+            let host = self.walk.host.clone();
+            self.tasks.spawn(async move { Done::Called(call.make(host).await) });
+        }
+        if self.walk.is_idle() && self.walk.is_begun() {
+            if let Some(begun) = self.unsettled.take() {
+                self.parts.metrics.settled(begun.elapsed());
+            }
+            if self.ready {
+                self.first_pass_is_written();
             }
         }
         if !self.ready && self.walk.is_begun() && self.awaited.is_empty() {
@@ -225,7 +221,7 @@ impl Engine {
     }
 
     fn wake_at(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let call = if self.calling { None } else { self.walk.wake_at() };
+        let call = self.walk.wake_at();
         let watch = if matches!(self.watch, Watch::Due) { self.watch_backoff.until(now) } else { None };
         let audit = if self.walk.is_zone_read() { self.audit.wake_at() } else { None };
         [call, watch, audit].into_iter().flatten().min()
@@ -283,7 +279,6 @@ impl Engine {
         let now = self.walk.now();
         match done {
             Ok(Done::Called(answer)) => {
-                self.calling = false;
                 let wrote = matches!(answer, Answer::Written(..));
                 let taken = self.walk.take(answer);
                 if wrote {
@@ -434,15 +429,15 @@ impl Engine {
 
     //----------- End --------------------------------------------------------
 
-    /// Waits for the call in flight. One that is dropped leaves each change done or not done; the next start reads.
+    /// Waits for the calls in flight. One that is dropped leaves each change done or not done; the next start reads.
     async fn finish(mut self) {
         let end = Instant::now() + STOP_LIMIT;
-        while self.calling {
+        while !self.walk.is_idle() {
             match tokio::time::timeout_at(end, self.tasks.join_next()).await {
                 Ok(Some(done)) => self.take(done),
                 Ok(None) => break,
                 Err(_) => {
-                    tracing::warn!("the call in flight is left; the next start reads what came of it");
+                    tracing::warn!("calls in flight are left; the next start reads what came of them");
                     break;
                 }
             }

@@ -1,8 +1,9 @@
-//! The walk of a change, one call to the host at a time: read, plan, write, take the outcome in.
+//! The walk of a change: read, plan, write, take the outcome in.
 //!
-//! [`Walk::next_call`] says which call comes next, [`Call::make`] makes it, [`Walk::take`] takes the answer in. The
-//! daemon makes calls in the background and `apply` in the foreground; there is no other difference. Exactly one call
-//! is out at a time, so no read can show the zone as it was before a write, and a failover waits for one call at most.
+//! [`Walk::next_call`] says which call comes next, [`Call::make`] makes it, [`Walk::take`] takes the answer in; the
+//! daemon and `apply` differ in nothing else. As many writes are out at a time as the host takes side by side, each for
+//! other services, and the last places are kept for failovers, so that one of these waits for one call at most. A read
+//! never overlaps with a write of what it reads, so none can show the zone as it was before a write.
 //! In: events, the time · Out: calls.
 
 use std::collections::BTreeSet;
@@ -90,6 +91,10 @@ pub(super) struct Walk {
     reads: Backoff,
     writes: Backoff,
     plan_at: Option<Timestamp>,
+    /// A read is out.
+    reading: bool,
+    /// So many writes are out.
+    writing: usize,
 }
 
 impl Walk {
@@ -108,6 +113,8 @@ impl Walk {
             reads: Backoff::new(seed),
             writes: Backoff::new(seed.wrapping_add(1)),
             plan_at: None,
+            reading: false,
+            writing: 0,
         }
     }
 
@@ -152,12 +159,29 @@ impl Walk {
         self.reads.failures().max(self.writes.failures())
     }
 
-    /// The next call to make, after planning what is dirty.
+    /// True when no call is out.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.reading && self.writing == 0
+    }
+
+    /// The next call to make, after planning what is dirty. Each must come back through [`Walk::take`].
     pub(super) fn next_call(&mut self) -> Option<Call> {
+        if self.reading {
+            return None;
+        }
+        let call = self.choose_call()?;
+        match call {
+            Call::ReadZone | Call::ReadNames(_) => self.reading = true,
+            Call::Write(_) => self.writing += 1,
+        }
+        Some(call)
+    }
+
+    fn choose_call(&mut self) -> Option<Call> {
         let now = self.now();
         let may_read = self.reads.until(now).is_none();
         if self.reread_zone {
-            return may_read.then_some(Call::ReadZone);
+            return (may_read && self.writing == 0).then_some(Call::ReadZone);
         }
         if self.read_first {
             return if may_read { self.point_read() } else { None };
@@ -172,7 +196,7 @@ impl Walk {
                 return Some(call);
             }
         }
-        if self.writes.until(now).is_none() {
+        if self.writes.until(now).is_none() && self.has_room(urgent) {
             if let Some(batch) = self.reconciler.next_batch(now, self.host.packing()) {
                 self.wrote_last = true;
                 return Some(Call::Write(batch));
@@ -199,18 +223,34 @@ impl Walk {
         [planned, self.reads.until(now), self.writes.until(now)].into_iter().flatten().min()
     }
 
+    /// Whether another write may go out. Bulk work leaves an eighth of the places to what is urgent.
+    fn has_room(&self, urgent: bool) -> bool {
+        let places = self.host.capabilities().concurrent_writes.max(1);
+        self.writing < if urgent { places } else { places - places / 8 }
+    }
+
+    /// Reads names again, but for those that are being written: their turn comes when the write is back.
     fn point_read(&mut self) -> Option<Call> {
         if self.reread.is_empty() {
             self.read_first = false;
             return None;
         }
+        let at_rest = self.reread.iter().filter(|name| !self.reconciler.is_in_flight(name));
+        let names: Vec<_> = at_rest.take(NAMES_PER_READ).cloned().collect();
+        if names.is_empty() {
+            return None;
+        }
         self.wrote_last = false;
-        Some(Call::ReadNames(self.reread.iter().take(NAMES_PER_READ).cloned().collect()))
+        Some(Call::ReadNames(names))
     }
 
     /// Takes the answer to a call in.
     pub(super) fn take(&mut self, answer: Answer) -> Taken {
         let now = self.now();
+        match answer {
+            Answer::Zone(_) | Answer::Names(..) => self.reading = false,
+            Answer::Written(..) => self.writing = self.writing.saturating_sub(1),
+        }
         match answer {
             Answer::Zone(Ok(snapshot)) => {
                 tracing::debug!(sets = snapshot.len(), "read the zone");

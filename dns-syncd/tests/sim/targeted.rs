@@ -72,6 +72,23 @@ async fn a_failover_goes_before_two_thousand_creations() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_write_keeps_no_failover_waiting_where_the_host_writes_side_by_side() {
+    let provider = MemoryProvider::builder().zone(apex()).configure(|able| able.concurrent_writes = 8).build();
+    let mut world = World::new(provider, 2, 3).started().await;
+    let slow = Gate::new();
+    world.provider.inject(Fault::hold_answer(&slow).on(Call::Apply));
+    world.set_copy("c1", service(1), Some(healthy(ip(9, 1)))).await;
+    slow.arrived().await;
+    world.set_copy("c1", service(0), Some(ServiceCopy { ready: false, ..healthy(ip(1, 0)) })).await;
+    world.wait(1).await;
+    assert_eq!(slow.waiting(), 1, "the slow write is still out");
+    assert_eq!(world.addresses("s0.shop.fed.svc"), [ip(2, 0)]);
+    slow.open();
+    world.wait(5).await;
+    assert_eq!(world.differences().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn drift_is_repaired_at_once_where_the_host_tells_of_it() {
     let world = World::new(memory(), 2, 2).started().await;
     world.provider.remove_foreign(&world.zone, &RrKey::new(fqdn("s1.shop.fed.svc"), RrType::A)).unwrap();
@@ -129,9 +146,8 @@ async fn a_set_is_not_written_twice_within_the_minimal_interval() {
 #[tokio::test(start_paused = true)]
 async fn load_balancer_names_are_resolved_and_an_outage_of_the_resolver_changes_nothing() {
     let mut world = World::new(memory(), 1, 0);
-    let answer = |addresses: &[IpAddr]| {
-        Resolution::Addresses(addresses.iter().copied().collect(), Duration::from_secs(60))
-    };
+    let answer =
+        |addresses: &[IpAddr]| Resolution::Addresses(addresses.iter().copied().collect(), Duration::from_secs(60));
     world.resolver.say("lb.test", answer(&[ip(7, 7)]));
     let copy = ServiceCopy {
         ingress: BTreeSet::from([Endpoint::Host("lb.test".into())]),

@@ -98,6 +98,11 @@ impl Reconciler {
         !self.dirty.is_empty()
     }
 
+    /// True while a batch that concerns this name is out.
+    pub fn is_in_flight(&self, owner: &Fqdn) -> bool {
+        self.in_flight.contains(&self.plan_of(owner))
+    }
+
     /// How urgent the next batch may be; it may still turn out that everything is held.
     pub fn next_urgency(&self, now: Timestamp) -> Option<Urgency> {
         let waits = |key| self.failures.get(key).is_some_and(|failure| now < failure.until);
@@ -125,6 +130,6 @@ impl Reconciler {
     /// True when a read that began at this time may show the name as it was before a write of ours.
     fn outdates(&self, owner: &Fqdn, begun: Timestamp) -> bool {
         let written = self.written.get(owner).is_some_and(|written| written.at >= begun);
-        written || self.in_flight.contains(&self.plan_of(owner))
+        written || self.is_in_flight(owner)
     }
 }
