@@ -9,7 +9,7 @@ mod etcd;
 mod process;
 
 pub use coredns::CoreDns;
-pub use dns::{Answer, query};
+pub use dns::{Answer, query, try_query};
 pub use etcd::{Etcd, EtcdVersion};
 
 use std::path::{Path, PathBuf};

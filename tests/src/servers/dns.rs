@@ -68,28 +68,40 @@ impl Answer {
 /// # Panics
 /// When the name or type is none, or the server does not answer: the test fails.
 pub async fn query(server: SocketAddr, name: &str, rr_type: &str) -> Answer {
+    try_query(server, name, rr_type).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As [`query`], for a server that may be away: why there is no answer.
+///
+/// # Errors
+/// When the server does not answer.
+///
+/// # Panics
+/// When the name or type is none.
+pub async fn try_query(server: SocketAddr, name: &str, rr_type: &str) -> Result<Answer, String> {
     let question = Name::from_ascii(name).unwrap_or_else(|error| panic!("`{name}` is not a name: {error}"));
     let rr_type: RecordType = rr_type.parse().unwrap_or_else(|error| panic!("`{rr_type}` is not a type: {error}"));
 
     let runtime = TokioRuntimeProvider::new();
     let udp = UdpClientStream::builder(server, runtime.clone()).with_timeout(Some(TIMEOUT)).build();
-    let over_udp = ask(Client::from_sender(udp), &question, rr_type).await;
+    let over_udp = ask(Client::from_sender(udp), &question, rr_type).await?;
     if !over_udp.metadata.truncation {
-        return Answer::new(&over_udp, false);
+        return Ok(Answer::new(&over_udp, false));
     }
     let (connect, sender) = TcpClientStream::new(server, None, Some(TIMEOUT), runtime);
-    let stream = connect.await.unwrap_or_else(|error| panic!("{server} does not listen on TCP: {error}"));
+    let stream = connect.await.map_err(|error| format!("{server} does not listen on TCP: {error}"))?;
     let tcp = DnsMultiplexer::new(stream, sender).with_timeout(TIMEOUT);
-    Answer::new(&ask(Client::from_sender(tcp), &question, rr_type).await, true)
+    Ok(Answer::new(&ask(Client::from_sender(tcp), &question, rr_type).await?, true))
 }
 
 async fn ask<B: Future<Output = R> + Send + 'static, R: Send + 'static>(
     (mut client, background): (Client<TokioRuntimeProvider>, B),
     name: &Name,
     rr_type: RecordType,
-) -> Message {
+) -> Result<Message, String> {
     let background = tokio::spawn(background);
     let answer = client.query(name.clone(), DNSClass::IN, rr_type).await;
     background.abort();
-    answer.unwrap_or_else(|error| panic!("asking for {name} {rr_type}: {error}")).into_message()
+    let answer = answer.map_err(|error| format!("asking for {name} {rr_type}: {error}"))?;
+    Ok(answer.into_message())
 }

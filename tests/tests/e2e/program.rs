@@ -1,0 +1,100 @@
+//! The program `dns-syncd` as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// The program: `DNS_SYNCD_BIN`, else the one of this workspace, built when it is not up to date.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| match std::env::var_os("DNS_SYNCD_BIN") {
+        Some(path) => path.into(),
+        None => build(),
+    })
+}
+
+/// Builds it beside this test's own executable, `<target>/<profile>/deps/e2e-…`, in the same profile.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "dns-syncd", "--target-dir"]).arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(), "dns-syncd does not build");
+    folder.join("dns-syncd")
+}
+
+/// A command whose settings are its arguments alone.
+fn command(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.env_clear().stdin(Stdio::null()).args(arguments).arg("--config").arg(config);
+    command
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn call(config: &Path, arguments: &[&str]) -> Ended {
+    let mut command = command(config, arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// `dns-syncd run`; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub(crate) fn start(config: &Path, log: PathBuf) -> Self {
+        let file = std::fs::File::create(&log).unwrap();
+        let copy = file.try_clone().unwrap();
+        let child = command(config, &["run"]).stdout(file).stderr(copy).spawn().unwrap();
+        Self { child, log }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(mut self) {
+        self.assert_runs();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as an init system does; it must end well.
+    pub(crate) async fn stop(mut self) {
+        self.assert_runs();
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        let log = self.log.clone();
+        let status = tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap();
+        assert!(status.success(), "{status}: {}", std::fs::read_to_string(log).unwrap());
+    }
+
+    pub(crate) fn assert_runs(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "the daemon ended by itself, {ended:?}; its log:\n{}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Fails only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
