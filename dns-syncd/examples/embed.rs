@@ -168,6 +168,7 @@ impl DnsProvider for Table {
 
 //----------- The program ----------------------------------------------------
 
+/// Prints what [`demo`] gives.
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "the purpose of the example")]
 pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -203,6 +204,5 @@ pub async fn demo() -> Result<String, Box<dyn std::error::Error>> {
 }
 
 fn paragraph(title: &str, lines: &[String]) -> String {
-    let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-    format!("{title}:\n{lines}")
+    format!("{title}:\n  {}\n", lines.join("\n  "))
 }

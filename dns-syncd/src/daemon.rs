@@ -251,10 +251,10 @@ impl Daemon {
         if let Some(served) = self.served {
             served.shutdown().await;
         }
-        if let Some(mut admin) = admin {
-            if tokio::time::timeout(ADMIN_LIMIT, &mut admin).await.is_err() {
-                admin.abort();
-            }
+        if let Some(mut admin) = admin
+            && tokio::time::timeout(ADMIN_LIMIT, &mut admin).await.is_err()
+        {
+            admin.abort();
         }
         worked?;
         ended.unwrap_or(Ok(())).map_err(DaemonError::Source)

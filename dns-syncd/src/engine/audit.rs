@@ -19,9 +19,13 @@ pub struct AuditPace {
 
 impl Default for AuditPace {
     fn default() -> Self {
-        Self { every: Duration::from_secs(600), page: Duration::from_secs(1) }
+        Self { every: Duration::from_mins(10), page: Duration::from_secs(1) }
     }
 }
+
+/// Where the next page begins; the first page has no cursor.
+#[derive(Debug)]
+pub(super) struct NextPage(Option<Cursor>);
 
 /// A page that was asked for.
 #[derive(Debug)]
@@ -31,8 +35,8 @@ pub(super) struct AuditedPage {
 }
 
 impl AuditedPage {
-    pub(super) async fn read(host: Host, cursor: Option<Cursor>, begun: Timestamp) -> Self {
-        Self { begun, page: host.read_page(cursor.as_ref()).await }
+    pub(super) async fn read(host: Host, next: NextPage, begun: Timestamp) -> Self {
+        Self { begun, page: host.read_page(next.0.as_ref()).await }
     }
 }
 
@@ -67,13 +71,13 @@ impl Audit {
     }
 
     /// The page to ask for now.
-    pub(super) fn next_page(&mut self, now: Timestamp) -> Option<Option<Cursor>> {
+    pub(super) fn next_page(&mut self, now: Timestamp) -> Option<NextPage> {
         if self.waits || now < self.due {
             return None;
         }
         self.waits = true;
         let round = self.round.get_or_insert_with(|| Round { begun: now, cursor: None, seen: BTreeSet::new() });
-        Some(round.cursor.clone())
+        Some(NextPage(round.cursor.clone()))
     }
 
     /// When the next page is due.

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 /// Shortest and longest pause.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
 /// Doubles from failure to failure, with jitter so that many daemons do not come back at once.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The loop is stuck when it has not shown itself for this long.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 /// What the loop tells of itself to those who must not wait for it.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::observe::Observed;
 
 /// The longest that one call may take.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_mins(1);
 /// The longest that a batch may go on sending calls, bisections included.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 

@@ -190,7 +190,9 @@ pub async fn records(
     let mut reconciler = Reconciler::new(settings, &limits);
     let events = source.read_once().await?;
     let now = clock.now();
-    events.into_iter().for_each(|event| reconciler.observe(event, now));
+    for event in events {
+        reconciler.observe(event, now);
+    }
     reconciler.plan(now);
     resolve(&mut reconciler, resolver, now).await;
     reconciler.plan(now);

@@ -196,11 +196,11 @@ impl Engine {
             let (host, since) = (self.walk.host.clone(), self.walk.zone_version());
             self.tasks.spawn(async move { Done::Watching(host.watch(&since).await.map(Watching)) });
         }
-        if self.walk.is_zone_read() {
-            if let Some(cursor) = self.audit.next_page(now) {
-                let host = self.walk.host.clone();
-                self.tasks.spawn(async move { Done::Audited(AuditedPage::read(host, cursor, now).await) });
-            }
+        if self.walk.is_zone_read()
+            && let Some(next) = self.audit.next_page(now)
+        {
+            let host = self.walk.host.clone();
+            self.tasks.spawn(async move { Done::Audited(AuditedPage::read(host, next, now).await) });
         }
     }
 
@@ -249,7 +249,9 @@ impl Engine {
         for batch in batches.drain(..) {
             self.unsettled.get_or_insert_with(Instant::now);
             self.parts.metrics.told(batch.len());
-            batch.iter().for_each(|event| self.follow(event));
+            for event in &batch {
+                self.follow(event);
+            }
             self.walk.observe(batch);
         }
     }
@@ -257,11 +259,9 @@ impl Engine {
     /// Keeps track of which clusters have been told about.
     fn follow(&mut self, event: &SourceEvent) {
         match event {
-            SourceEvent::Joined { cluster } => {
-                if !self.first_seen.contains_key(cluster) {
-                    self.first_seen.insert(cluster.clone(), self.walk.now());
-                    self.awaited.insert(cluster.clone());
-                }
+            SourceEvent::Joined { cluster } if !self.first_seen.contains_key(cluster) => {
+                self.first_seen.insert(cluster.clone(), self.walk.now());
+                self.awaited.insert(cluster.clone());
             }
             SourceEvent::Answer { cluster, .. } | SourceEvent::Unknown { cluster, .. } => {
                 self.first_seen.entry(cluster.clone()).or_insert(self.walk.now());

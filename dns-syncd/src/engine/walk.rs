@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 const NAMES_PER_READ: usize = 500;
 
 /// Time is looked at this often even where nothing is known to run out.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// A call to the host.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ pub(super) struct Taken {
 
 /// A zone's reconciliation with what must be read before the next write.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about what was read and told")]
 pub(super) struct Walk {
     pub(super) reconciler: Reconciler,
     pub(super) host: Host,
@@ -125,7 +126,9 @@ impl Walk {
     /// Takes a batch of the source in; the first is a full view.
     pub(super) fn observe(&mut self, events: Vec<SourceEvent>) {
         let now = self.now();
-        events.into_iter().for_each(|event| self.reconciler.observe(event, now));
+        for event in events {
+            self.reconciler.observe(event, now);
+        }
         self.told = true;
     }
 
@@ -191,16 +194,18 @@ impl Walk {
         }
         self.plan(now);
         let urgent = self.reconciler.next_urgency(now).is_some_and(|urgency| urgency <= Urgency::DeadAddress);
-        if may_read && (self.wrote_last || !urgent) {
-            if let Some(call) = self.point_read() {
-                return Some(call);
-            }
+        if may_read
+            && (self.wrote_last || !urgent)
+            && let Some(call) = self.point_read()
+        {
+            return Some(call);
         }
-        if self.writes.until(now).is_none() && self.has_room(urgent) {
-            if let Some(batch) = self.reconciler.next_batch(now, self.host.packing()) {
-                self.wrote_last = true;
-                return Some(Call::Write(batch));
-            }
+        if self.writes.until(now).is_none()
+            && self.has_room(urgent)
+            && let Some(batch) = self.reconciler.next_batch(now, self.host.packing())
+        {
+            self.wrote_last = true;
+            return Some(Call::Write(batch));
         }
         if may_read { self.point_read() } else { None }
     }
@@ -264,7 +269,9 @@ impl Walk {
             Answer::Names(names, Ok(snapshot)) => {
                 self.reads.succeed();
                 self.reconciler.load_names(&names, &snapshot, now);
-                names.iter().for_each(|name| _ = self.reread.remove(name));
+                for name in &names {
+                    self.reread.remove(name);
+                }
                 self.read_first &= !self.reread.is_empty();
                 Taken::default()
             }

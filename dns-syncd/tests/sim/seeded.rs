@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use dns_sync_core::{ServiceCopy, ServiceId, SourceEvent};
 use dnsprovider::memory::{Call, Fault};
-use dnsprovider::{ClaimedSet, Entry, ErrorKind, Fqdn, MemoryProvider, RecordData, RetryHint, RrKey, RrSet, RrType, Ttl};
+use dnsprovider::{
+    ClaimedSet, Entry, ErrorKind, Fqdn, MemoryProvider, RecordData, RetryHint, RrKey, RrSet, RrType, Ttl,
+};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -210,8 +212,13 @@ impl History {
 
     /// Somebody removes one of our sets.
     fn damage(&mut self) {
-        let ours: Vec<RrKey> =
-            self.world.held().iter().filter(|entry| entry.data.claim.is_some()).map(|entry| entry.key().clone()).collect();
+        let ours: Vec<RrKey> = self
+            .world
+            .held()
+            .iter()
+            .filter(|entry| entry.data.claim.is_some())
+            .map(|entry| entry.key().clone())
+            .collect();
         if let Some(key) = ours.choose(&mut self.random) {
             self.log.push(format!("somebody removes {key}"));
             self.world.provider.remove_foreign(&self.world.zone, key).unwrap();

@@ -147,7 +147,7 @@ async fn a_set_is_not_written_twice_within_the_minimal_interval() {
 async fn load_balancer_names_are_resolved_and_an_outage_of_the_resolver_changes_nothing() {
     let mut world = World::new(memory(), 1, 0);
     let answer =
-        |addresses: &[IpAddr]| Resolution::Addresses(addresses.iter().copied().collect(), Duration::from_secs(60));
+        |addresses: &[IpAddr]| Resolution::Addresses(addresses.iter().copied().collect(), Duration::from_mins(1));
     world.resolver.say("lb.test", answer(&[ip(7, 7)]));
     let copy = ServiceCopy {
         ingress: BTreeSet::from([Endpoint::Host("lb.test".into())]),
