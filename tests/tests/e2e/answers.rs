@@ -29,7 +29,7 @@ impl Both {
         let members = [eu, us.ready("web", false), asia];
         let truth = truth(&members);
         for world in [&mut coredns, &mut embedded] {
-            members.iter().for_each(|member| world.clusters.put(member));
+            world.clusters.put_all(&members);
             world.expect(truth.clone());
             world.allow_silence();
             world.start();

@@ -15,7 +15,7 @@ const PASSWORD: &str = "open-sesame";
 /// A world whose server nobody asks.
 fn world(config: &str) -> World {
     let world = World::new("coredns", config, (Ipv4Addr::LOCALHOST, 9).into());
-    federation().iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all(&federation());
     world
 }
 

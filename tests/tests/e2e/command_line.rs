@@ -63,7 +63,7 @@ async fn single_passes_do_the_job_on_etcd() {
     let coredns = CoreDns::on_etcd(&[ZONE], &etcd.url()).await;
     let mut world = World::on_etcd(&etcd.url(), coredns.address());
     let [eu, us, asia] = federation();
-    [&eu, &us, &asia].into_iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all([&eu, &us, &asia]);
     world.expect(truth(&[eu.clone(), us.clone(), asia.clone()]));
     let records = apply(&world).await;
     world.settle("applied").await;
@@ -79,7 +79,7 @@ async fn single_passes_do_the_job_on_etcd() {
     }
 
     let [eu, us, asia] = [eu, us, asia].map(|member| member.without("web"));
-    [&eu, &us, &asia].into_iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all([&eu, &us, &asia]);
     let limited = |command: &'static str| [command, "--output", "json", "--max-delete", "10"];
     let planned = json(&expect(&world, 4, &limited("plan")).await);
     assert!(length(&planned["held"]) > 0, "{planned}");
@@ -103,7 +103,7 @@ async fn single_passes_do_the_job_on_etcd() {
 #[tokio::test(flavor = "multi_thread")]
 async fn single_passes_do_the_job_on_the_embedded_server() {
     let mut world = World::embedded();
-    federation().iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all(&federation());
     let records = apply(&world).await;
     world.expect(truth(&federation()));
     world.allow_silence();

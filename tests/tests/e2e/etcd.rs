@@ -14,7 +14,7 @@ async fn start() -> (Etcd, CoreDns, World) {
     let etcd = Etcd::start(EtcdVersion::V3_6).await;
     let coredns = CoreDns::on_etcd(&[ZONE], &etcd.url()).await;
     let world = World::on_etcd(&etcd.url(), coredns.address());
-    federation().iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all(&federation());
     (etcd, coredns, world)
 }
 

@@ -35,7 +35,7 @@ async fn a_daemon_killed_in_a_bulk_write_finishes_it_without_one_cluster() {
     let coredns = CoreDns::on_etcd(&[ZONE], &etcd.url()).await;
     let mut world = World::on_etcd(&etcd.url(), coredns.address());
     let (eu, us) = (member("eu", "198.18"), member("us", "198.19"));
-    let (all, alone) = (of_ipv4(truth(&[eu.clone(), us.clone()])), of_ipv4(truth(&[eu.clone()])));
+    let (all, alone) = (of_ipv4(truth(&[eu.clone(), us.clone()])), of_ipv4(truth(std::slice::from_ref(&eu))));
     let questions: Vec<_> = all.keys().cloned().collect();
     world.clusters.put(&eu);
     world.clusters.put(&us);

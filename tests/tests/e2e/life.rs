@@ -21,7 +21,7 @@ pub(crate) fn federation() -> [Member; 3] {
 /// Comes up, loses and regains health, becomes unknown and known again, loses a service, a cluster, all health.
 async fn a_life(world: &mut World) {
     let [eu, us, asia] = federation();
-    [&eu, &us, &asia].into_iter().for_each(|member| world.clusters.put(member));
+    world.clusters.put_all([&eu, &us, &asia]);
     world.expect(truth(&[eu.clone(), us.clone(), asia.clone()]));
     world.allow_silence();
     world.start();

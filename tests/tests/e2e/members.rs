@@ -52,7 +52,9 @@ impl Member {
 
     /// What clients see of a cluster whose addresses are withdrawn: its places alone.
     pub(crate) fn withdrawn(mut self) -> Self {
-        self.services.values_mut().for_each(|service| service.ready = false);
+        for service in self.services.values_mut() {
+            service.ready = false;
+        }
         self
     }
 
@@ -102,6 +104,12 @@ impl Folder {
     /// Puts a cluster's manifests there at once, as careful writers do.
     pub(crate) fn put(&self, member: &Member) {
         self.replace(&member.name, &member.manifests());
+    }
+
+    pub(crate) fn put_all<'a>(&self, members: impl IntoIterator<Item = &'a Member>) {
+        for member in members {
+            self.put(member);
+        }
     }
 
     /// Leaves half of a cluster's manifests, as a writer that died does.

@@ -68,21 +68,21 @@ pub(crate) fn truth(members: &[Member]) -> Truth {
         };
         let or = |own: Vec<String>, wider: &Vec<String>| if own.is_empty() { wider.clone() } else { own };
         let global = addresses(&|_| true);
-        say(&mut truth, name(service, ""), &global);
+        say(&mut truth, &name(service, ""), &global);
         for place in members {
             let region = or(addresses(&|member| member.region == place.region), &global);
-            say(&mut truth, name(service, &place.region), &region);
+            say(&mut truth, &name(service, &place.region), &region);
             let zone = or(addresses(&|member| (&member.region, &member.zone) == (&place.region, &place.zone)), &region);
-            say(&mut truth, name(service, &format!("{}.{}", place.zone, place.region)), &zone);
+            say(&mut truth, &name(service, &format!("{}.{}", place.zone, place.region)), &zone);
         }
     }
     truth
 }
 
-fn say(truth: &mut Truth, owner: String, addresses: &[String]) {
+fn say(truth: &mut Truth, owner: &str, addresses: &[String]) {
     let existence = if addresses.is_empty() { Existence::Either } else { Existence::Exists };
     for (rr_type, six) in [("A", false), ("AAAA", true)] {
         let addresses = addresses.iter().filter(|address| address.contains(':') == six).cloned().collect();
-        truth.insert((owner.clone(), rr_type), Want { addresses, name: existence });
+        truth.insert((owner.to_owned(), rr_type), Want { addresses, name: existence });
     }
 }

@@ -16,7 +16,7 @@ use crate::truth::{Existence, FEDERATION, Question, Truth, Want, ZONE};
 /// How long a disappeared or unreachable cluster is only unknown here.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// A safety net: what has not come true by then never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at what is not true yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
