@@ -74,11 +74,7 @@ pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqd
 /// The source that the config names.
 pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
     match (config.source.kind, config.manifests()) {
-        (SourceKind::Files, Some(path)) => {
-            // Absolute, because the kernel tells of changes by absolute paths.
-            let path = std::path::absolute(path).with_context(|| format!("finding `{}`", path.display()))?;
-            Ok(Box::new(FileSource::new(path, config.source.select)))
-        }
+        (SourceKind::Files, Some(path)) => Ok(Box::new(FileSource::new(path, config.source.select))),
         (kind, _) => {
             let what = format!("[Source] kind {kind:?} is not in this build; hint: `--source PATH` reads manifests");
             Err(ConfigError::new(what).into())

@@ -96,7 +96,9 @@ pub async fn open(config: ProviderConfig) -> Result<Opened, Error> {
         _folder: folder.map(Arc::new),
     };
     if config.mode != OpenMode::Serve {
-        return Ok(Opened::new(Arc::new(provider)));
+        // A daemon on this machine answers there, when one runs.
+        let endpoints = settings.listen.iter().copied().filter(|address| address.port() != 0).map(reachable).collect();
+        return Ok(Opened { endpoints, ..Opened::new(Arc::new(provider)) });
     }
     let mut sockets = Vec::new();
     for address in settings.listen {

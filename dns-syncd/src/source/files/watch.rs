@@ -65,10 +65,16 @@ impl Watch {
 }
 
 fn begin(path: &Path, heard: Arc<Heard>) -> notify::Result<RecommendedWatcher> {
-    let below = path.to_owned();
+    // The kernel tells of changes by absolute paths; all else here speaks of the path as it was given.
+    let (below, given) = (std::path::absolute(path)?, path.to_owned());
+    let as_given = move |path: &PathBuf| path.strip_prefix(&below).ok().map(|rest| given.join(rest));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
-        Ok(event) if event.paths.iter().any(|path| path.starts_with(&below)) => hear(&heard, event),
-        Ok(_) => {}
+        Ok(mut event) => {
+            event.paths = event.paths.iter().filter_map(&as_given).collect();
+            if !event.paths.is_empty() {
+                hear(&heard, event);
+            }
+        }
         Err(error) => {
             tracing::debug!(%error, "the watch of the source's files failed");
             heard.changed.notify_one();
