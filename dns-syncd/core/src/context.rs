@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub hosts: &'a Hosts,
     /// Places that no cluster explains any more, with the time of their loss.
     pub lost_places: &'a BTreeMap<Place, Timestamp>,
+    /// Sets of several owners may share a name and type at the host.
+    pub shared_sets: bool,
     /// The host's limit of records in a set.
     pub records_per_set: Option<usize>,
     /// Now.

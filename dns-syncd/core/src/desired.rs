@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dnsprovider::{Claim, ClaimedSet, Credits, Fqdn, RecordData, RrKey, RrSet, RrType, Ttl};
+use dnsprovider::{Blocks, Claim, ClaimedSet, Credits, Entry, Fqdn, RecordData, RrKey, RrSet, RrType, Ttl};
 
 use crate::context::{Context, Note};
 use crate::event::{ClusterName, Place, ServiceId, Timestamp};
-use crate::naming::Level;
+use crate::naming::{Level, is_label};
 use crate::offers::{Offer, Offers, offers};
-use crate::settings::AllUnhealthy;
+use crate::settings::{Adopt, AllUnhealthy};
 use crate::zone::Ownership;
 
 /// Why an address counts, or may be given up.
@@ -59,6 +59,8 @@ pub struct DesiredName {
     pub withdrawn: Vec<Contribution>,
     /// How many addresses were left out by the limit of records in a set.
     pub left_out: usize,
+    /// A stranger holds the name, so nothing of ours may lead here.
+    pub taken: bool,
 }
 
 /// What a service should have.
@@ -77,6 +79,10 @@ pub enum Desired {
 
 /// Decides the sets of one service, with remarks.
 pub fn desired(cx: &Context<'_>, service: &ServiceId) -> (Desired, Vec<Note>) {
+    if !is_label(&service.name) || !is_label(&service.namespace) {
+        let text = "its name or namespace is no lower-case DNS label, so it cannot stand in a name".into();
+        return (Desired::Nothing, vec![Note { cluster: None, owner: None, text, refused: true }]);
+    }
     if cx.federation.is_unreadable(service) {
         return (Desired::AsHeld { reason: "its source cannot be read".into() }, Vec::new());
     }
@@ -90,7 +96,7 @@ pub fn desired(cx: &Context<'_>, service: &ServiceId) -> (Desired, Vec<Note>) {
     }
     let names = names(cx, service, &offers, &mut notes);
     let is_empty = names.values().all(|name| name.published.is_empty());
-    if is_empty && cx.settings.all_unhealthy == AllUnhealthy::Keep {
+    if is_empty && cx.settings.all_unhealthy == AllUnhealthy::Keep && !cx.settings.sources_alone {
         return (Desired::AsHeld { reason: "no cluster has an address and all-unhealthy = keep".into() }, notes);
     }
     (Desired::Names(names), notes)
@@ -109,24 +115,52 @@ fn names(cx: &Context<'_>, service: &ServiceId, offers: &Offers, notes: &mut Vec
             }
         };
         let up = parents(&level).find_map(|parent| name_at.get(&parent));
-        // Where a CNAME would lead: the first name upwards that has addresses, or none.
-        let end = up.and_then(|up| end_of(&names, up));
-        let (published, withdrawn) = withdraw(&contributions(cx, service, offers, &owner, &level), end);
+        // Where a CNAME would lead: the first name upwards that has addresses, or none. A name that a stranger holds
+        // leads to the stranger, so it stands in for nothing.
+        let open = up.filter(|up| !names[*up].taken);
+        let end = open.and_then(|up| end_of(&names, up));
+        let (published, withdrawn) = withdraw(cx, &contributions(cx, service, offers, &owner, &level), end);
         let builder = Builder { cx, owner: &owner, ttl: offers.ttl, keep_ttl: offers.keeps_ttl };
         let (sets, left_out) = builder.address_sets(&published);
-        let mut name = DesiredName { level: level.clone(), sets, stand_in: Vec::new(), published, withdrawn, left_out };
+        let stand_in = Vec::new();
+        let at = level.clone();
+        let mut name = DesiredName { level: at, sets, stand_in, published, withdrawn, left_out, taken: false };
         if left_out > 0 {
             let text = format!("{left_out} addresses are left out: more than a set may hold");
             notes.push(Note { cluster: None, owner: Some(owner.clone()), text, refused: false });
         }
-        if let (true, Some(up)) = (name.sets.is_empty(), up) {
-            name.stand_in = end.map(|end| builder.address_sets(&end.published).0).unwrap_or_default();
-            name.sets = vec![builder.cname(up)];
+        match (name.sets.is_empty(), open, up) {
+            (true, Some(up), _) => {
+                name.stand_in = end.map(|end| builder.address_sets(&end.published).0).unwrap_or_default();
+                name.sets = vec![builder.cname(up)];
+            }
+            // The addresses that the name above should have, but cannot, stand here.
+            (true, None, Some(up)) => {
+                if let Some(end) = end_of(&names, up) {
+                    name.published.clone_from(&end.published);
+                    name.sets = builder.address_sets(&end.published).0;
+                }
+            }
+            _ => {}
         }
+        name.taken = is_taken(cx, &owner, &name.sets);
         name_at.insert(level, owner.clone());
         names.insert(owner, name);
     }
     names
+}
+
+/// Whether a stranger's set keeps ours away from a name.
+fn is_taken(cx: &Context<'_>, owner: &Fqdn, sets: &[ClaimedSet]) -> bool {
+    let strangers = cx.zone.at(owner).iter().filter(|entry| cx.zone.ownership(entry) == Ownership::Foreign);
+    let keeps_away = |entry: &Entry| {
+        let adopted = cx.settings.adopt == Adopt::Exact
+            && entry.data.claim.is_none()
+            && sets.iter().any(|set| set.set == entry.data.set);
+        let excludes = matches!(entry.data.set.rr_type(), RrType::A | RrType::Aaaa | RrType::Cname);
+        entry.blocks == Blocks::Name || (excludes && !cx.shared_sets && !adopted)
+    };
+    strangers.into_iter().any(keeps_away)
 }
 
 /// The levels at which the service has a name, each after those that it may point to.
@@ -248,9 +282,15 @@ fn credited_to<'a>(cx: &Context<'a>, owner: &Fqdn, cluster: &'a str) -> impl Ite
 /// A drained address goes where its set keeps a firm one; an expired one where its set keeps one of a known cluster.
 /// Where that leaves the name as it is but all its addresses are drained or expired, they go if the name, as a CNAME,
 /// ends at sets of the same types that have such an address.
-fn withdraw(all: &BTreeSet<Contribution>, end: Option<&DesiredName>) -> (Vec<Contribution>, Vec<Contribution>) {
+fn withdraw(
+    cx: &Context<'_>,
+    all: &BTreeSet<Contribution>,
+    end: Option<&DesiredName>,
+) -> (Vec<Contribution>, Vec<Contribution>) {
     let firm = |family: bool| all.iter().any(|one| one.address.is_ipv4() == family && one.hold == Hold::Firm);
-    let drained = |family: bool| all.iter().any(|one| one.address.is_ipv4() == family && one.hold == Hold::Drained);
+    let known = |one: &Contribution| cx.standings.clusters.get(&one.cluster).is_some_and(|standing| standing.known);
+    let drained =
+        |family: bool| all.iter().any(|one| one.address.is_ipv4() == family && one.hold == Hold::Drained && known(one));
     let may_go = |one: &Contribution| match one.hold {
         Hold::Firm | Hold::Kept => false,
         Hold::Drained => firm(one.address.is_ipv4()),
@@ -262,7 +302,7 @@ fn withdraw(all: &BTreeSet<Contribution>, end: Option<&DesiredName>) -> (Vec<Con
         end.is_some_and(|end| {
             end.published.iter().any(|one| {
                 one.address.is_ipv4() == family
-                    && (one.hold == Hold::Firm || (!needs_firm && one.hold == Hold::Drained))
+                    && (one.hold == Hold::Firm || (!needs_firm && one.hold == Hold::Drained && known(one)))
             })
         })
     };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::event::{
     ClusterAnswer, ClusterName, Endpoint, Place, Problem, ServiceCopy, ServiceId, SourceEvent, Timestamp,
 };
+use crate::zone::count;
 
 /// Which services a change of view may concern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub struct Departed {
     pub at: Timestamp,
     /// How.
     pub how: Departure,
-    /// The places that it was in, as last told.
+    /// The places that it was in, labels and settings taken together.
     pub places: BTreeSet<Place>,
 }
 
@@ -106,8 +107,9 @@ pub struct Federation {
     copies: BTreeMap<ServiceId, BTreeMap<ClusterName, ServiceCopy>>,
     departed: BTreeMap<ClusterName, Departed>,
     problems: BTreeMap<Arc<str>, Vec<Problem>>,
-    /// How many copies name each load balancer.
-    hosts: BTreeMap<Arc<str>, usize>,
+    hosts: HostIndex,
+    /// How many problems make each service unreadable.
+    unreadable: BTreeMap<ServiceId, usize>,
 }
 
 impl Federation {
@@ -124,8 +126,9 @@ impl Federation {
                 }
                 _ => Dirty::nothing(),
             },
+            // Who was let go comes back by joining or answering, not by being lost again.
+            SourceEvent::Unknown { cluster, .. } if self.departed.contains_key(&cluster) => Dirty::nothing(),
             SourceEvent::Unknown { cluster, since, reason } => {
-                self.departed.remove(&cluster);
                 let member = self.clusters.entry(cluster).or_insert_with(|| Cluster::unseen(now, &reason));
                 let already = match &member.sight {
                     Sight::Unknown { since, .. } => Some(*since),
@@ -168,13 +171,20 @@ impl Federation {
     /// Lets a cluster go: what it said is forgotten, what claims credit to it counts no more.
     pub fn depart(&mut self, cluster: &ClusterName, now: Timestamp, how: Departure) -> Dirty {
         let member = self.clusters.remove(cluster);
-        let places = member.as_ref().and_then(|member| member.places.clone()).unwrap_or_default();
+        let places = BTreeSet::new();
         self.departed.insert(cluster.clone(), Departed { at: now, how, places });
         let Some(member) = member else { return Dirty::All };
         for service in &member.services {
             self.forget_copy(service, cluster);
         }
         Dirty::All
+    }
+
+    /// Remembers in which places a former member was.
+    pub fn was_in(&mut self, cluster: &str, places: BTreeSet<Place>) {
+        if let Some(departed) = self.departed.get_mut(cluster) {
+            departed.places = places;
+        }
     }
 
     /// The members by name, those that disappeared but have not left yet included.
@@ -195,10 +205,10 @@ impl Federation {
     /// A cluster that a person took out of a place (an empty zone stands for the region alone).
     pub fn unjoined_from(&self, place: &Place) -> Option<&ClusterName> {
         let was_there = |departed: &Departed| {
-            departed.places.iter().any(|was| {
-                was.region.eq_ignore_ascii_case(&place.region)
-                    && (place.zone.is_empty() || was.zone.eq_ignore_ascii_case(&place.zone))
-            })
+            departed
+                .places
+                .iter()
+                .any(|was| was.region == place.region && (place.zone.is_empty() || was.zone == place.zone))
         };
         let unjoined = self.departed.iter().filter(|(_, departed)| departed.how == Departure::Unjoined);
         unjoined.filter(|(_, departed)| was_there(departed)).map(|(name, _)| name).next()
@@ -221,20 +231,22 @@ impl Federation {
 
     /// True when a source could not read this service at all, so that its records stay as they are.
     pub fn is_unreadable(&self, service: &ServiceId) -> bool {
-        self.problems().any(|problem| problem.service.as_ref() == Some(service))
+        self.unreadable.contains_key(service)
     }
 
     /// The load balancer names that copies have, sorted.
     pub fn host_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.hosts.keys()
+        self.hosts.services.keys()
+    }
+
+    /// Grows whenever [`Federation::host_names`] changes.
+    pub fn host_generation(&self) -> u64 {
+        self.hosts.generation
     }
 
     /// The services with a copy behind this load balancer.
     pub fn services_behind(&self, host: &str) -> BTreeSet<ServiceId> {
-        let behind = |copies: &BTreeMap<ClusterName, ServiceCopy>| {
-            copies.values().flat_map(hosts_of).any(|name| **name == *host)
-        };
-        self.copies.iter().filter(|(_, copies)| behind(copies)).map(|(service, _)| service.clone()).collect()
+        self.hosts.services.get(host).into_iter().flat_map(BTreeMap::keys).cloned().collect()
     }
 
     fn join(&mut self, cluster: ClusterName, now: Timestamp) -> Dirty {
@@ -276,9 +288,9 @@ impl Federation {
         for (service, copy) in answer.services {
             let copies = self.copies.entry(service.clone()).or_default();
             if copies.get(cluster) != Some(&copy) {
-                count_hosts(&mut self.hosts, Some(&copy), true);
+                self.hosts.count(&service, Some(&copy), true);
                 let old = copies.insert(cluster.clone(), copy);
-                count_hosts(&mut self.hosts, old.as_ref(), false);
+                self.hosts.count(&service, old.as_ref(), false);
                 changed.insert(service);
             }
         }
@@ -293,9 +305,9 @@ impl Federation {
             if copies.get(cluster) == Some(&copy) {
                 return Dirty::nothing();
             }
-            count_hosts(&mut self.hosts, Some(&copy), true);
+            self.hosts.count(&service, Some(&copy), true);
             let old = copies.insert(cluster.clone(), copy);
-            count_hosts(&mut self.hosts, old.as_ref(), false);
+            self.hosts.count(&service, old.as_ref(), false);
         } else {
             member.services.remove(&service);
             self.forget_copy(&service, cluster);
@@ -304,19 +316,27 @@ impl Federation {
     }
 
     fn report(&mut self, origin: &Arc<str>, problems: Vec<Problem>) -> Dirty {
-        let before = if problems.is_empty() {
-            self.problems.remove(origin)
-        } else {
-            self.problems.insert(origin.clone(), problems)
+        let services = |problems: &[Problem]| -> Vec<ServiceId> {
+            problems.iter().filter_map(|problem| problem.service.clone()).collect()
         };
-        let after = self.problems.get(origin).into_iter().flatten();
-        Dirty::Services(before.iter().flatten().chain(after).filter_map(|problem| problem.service.clone()).collect())
+        let before = self.problems.remove(origin).unwrap_or_default();
+        let (gone, come) = (services(&before), services(&problems));
+        for service in &gone {
+            count(&mut self.unreadable, service.clone(), false);
+        }
+        for service in &come {
+            count(&mut self.unreadable, service.clone(), true);
+        }
+        if !problems.is_empty() {
+            self.problems.insert(origin.clone(), problems);
+        }
+        Dirty::Services(gone.into_iter().chain(come).collect())
     }
 
     fn forget_copy(&mut self, service: &ServiceId, cluster: &ClusterName) {
         if let Some(copies) = self.copies.get_mut(service) {
             let old = copies.remove(cluster);
-            count_hosts(&mut self.hosts, old.as_ref(), false);
+            self.hosts.count(service, old.as_ref(), false);
             if copies.is_empty() {
                 self.copies.remove(service);
             }
@@ -331,8 +351,24 @@ fn hosts_of(copy: &ServiceCopy) -> impl Iterator<Item = &Arc<str>> {
     })
 }
 
-fn count_hosts(counts: &mut BTreeMap<Arc<str>, usize>, copy: Option<&ServiceCopy>, add: bool) {
-    for host in copy.into_iter().flat_map(hosts_of) {
-        crate::zone::count(counts, host.clone(), add);
+/// The services whose copies name each load balancer, with how many of their copies do.
+#[derive(Clone, Debug, Default)]
+struct HostIndex {
+    services: BTreeMap<Arc<str>, BTreeMap<ServiceId, usize>>,
+    /// Grows whenever a name comes or goes.
+    generation: u64,
+}
+
+impl HostIndex {
+    fn count(&mut self, service: &ServiceId, copy: Option<&ServiceCopy>, add: bool) {
+        for host in copy.into_iter().flat_map(hosts_of) {
+            let services = self.services.entry(host.clone()).or_default();
+            self.generation += u64::from(services.is_empty());
+            count(services, service.clone(), add);
+            if services.is_empty() {
+                self.services.remove(host);
+                self.generation += 1;
+            }
+        }
     }
 }

@@ -21,6 +21,9 @@ const SMALLEST_BASE: usize = 10;
 /// How long an approval holds in a daemon.
 const APPROVAL: Duration = Duration::from_hours(1);
 
+/// How many hashes are remembered; a person approves one of the last.
+const MOST_SHOWN: usize = 8;
+
 /// Why a change is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
@@ -105,8 +108,9 @@ pub type ChangeDigest = [u8; 32];
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     written: VecDeque<(Timestamp, Losses)>,
+    written_count: LossCount,
     bases: VecDeque<(Timestamp, usize)>,
-    shown: BTreeMap<String, BTreeSet<ChangeDigest>>,
+    shown: VecDeque<(String, BTreeSet<ChangeDigest>)>,
     approved: BTreeMap<ChangeDigest, Timestamp>,
 }
 
@@ -125,6 +129,7 @@ impl Guard {
     pub fn wrote(&mut self, planned: &PlannedChange, now: Timestamp) {
         if planned.losses.any() && !self.is_approved(planned, now) {
             self.written.push_back((now, planned.losses));
+            self.written_count += [planned.losses].into_iter().sum();
         }
     }
 
@@ -133,7 +138,7 @@ impl Guard {
         self.forget(settings.window, now);
         let base = self.bases.front().map_or(0, |(_, count)| *count);
         let share = |percent: u8| (base >= SMALLEST_BASE).then(|| base * usize::from(percent) / 100);
-        let counted = planned + self.written.iter().map(|(_, losses)| *losses).sum();
+        let counted = planned + self.written_count;
         Verdict {
             base,
             deleted: Budget { counted: counted.deleted, allowed: share(settings.max_delete) },
@@ -154,8 +159,7 @@ impl Guard {
     }
 
     /// The hash of what is held, remembered so that it can be approved; `None` when nothing is.
-    pub fn show<'a>(&mut self, held: impl IntoIterator<Item = &'a PlannedChange>) -> Option<String> {
-        let digests: BTreeSet<ChangeDigest> = held.into_iter().map(digest).collect();
+    pub fn show(&mut self, digests: BTreeSet<ChangeDigest>) -> Option<String> {
         if digests.is_empty() {
             return None;
         }
@@ -164,13 +168,18 @@ impl Guard {
             hasher.update(digest);
         }
         let hash = hasher.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-        self.shown.insert(hash.clone(), digests);
+        if !self.shown.iter().any(|(known, _)| *known == hash) {
+            self.shown.push_back((hash.clone(), digests));
+            if self.shown.len() > MOST_SHOWN {
+                self.shown.pop_front();
+            }
+        }
         Some(hash)
     }
 
     /// Releases what was shown with this hash, and any part of it, for an hour; false for an unknown hash.
     pub fn approve(&mut self, hash: &str, now: Timestamp) -> bool {
-        let Some(digests) = self.shown.get(hash) else { return false };
+        let Some((_, digests)) = self.shown.iter().find(|(known, _)| known == hash) else { return false };
         self.approved.extend(digests.iter().map(|digest| (*digest, now.plus(APPROVAL))));
         true
     }
@@ -181,8 +190,8 @@ impl Guard {
     }
 
     fn forget(&mut self, window: Duration, now: Timestamp) {
-        while self.written.front().is_some_and(|(at, _)| now >= at.plus(window)) {
-            self.written.pop_front();
+        while let Some((_, losses)) = self.written.pop_front_if(|(at, _)| now >= at.plus(window)) {
+            self.written_count -= [losses].into_iter().sum();
         }
         // The base is what was claimed when the window began: the newest count from before it.
         while self.bases.get(1).is_some_and(|(at, _)| now >= at.plus(window)) {
@@ -192,7 +201,8 @@ impl Guard {
     }
 }
 
-fn digest(planned: &PlannedChange) -> ChangeDigest {
+/// The digest of a change.
+pub(crate) fn digest(planned: &PlannedChange) -> ChangeDigest {
     let change = &planned.change;
     let text = |set: Option<&ClaimedSet>| set.map(|held| format!("{} {:?}", held.set.ttl(), held.set.records()));
     let line = format!("{}|{:?}|{:?}", change.key, text(change.before.as_ref()), text(change.after.as_ref()));

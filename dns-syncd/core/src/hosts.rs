@@ -66,7 +66,9 @@ impl Hosts {
         let Some(host) = self.0.get_mut(name) else { return false };
         match resolution {
             Resolution::Addresses(addresses, ttl) => {
-                host.negative_since = None;
+                if host.negative_since.take().is_some_and(|since| now >= since.plus(grace)) {
+                    host.answers.clear();
+                }
                 host.over = false;
                 host.ask_at = now.plus(ttl.clamp(SHORTEST, LONGEST));
                 host.answers.push_back(addresses);

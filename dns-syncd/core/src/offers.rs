@@ -81,7 +81,9 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
         }
         if let Some(text) = &copy.ttl {
             match text.trim().parse::<u32>() {
-                Ok(seconds) if TTL_RANGE.contains(&seconds) => smallest = smallest.min(Some(seconds)).or(Some(seconds)),
+                Ok(seconds) if TTL_RANGE.contains(&seconds) && !text.trim().starts_with('+') => {
+                    smallest = smallest.min(Some(seconds)).or(Some(seconds));
+                }
                 _ => refuse(
                     format!("annotation dns-syncd.io/ttl `{text}` is ignored: it is not 1 to 86400 seconds"),
                     false,

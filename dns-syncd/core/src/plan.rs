@@ -109,13 +109,18 @@ impl ServicePlan {
 
     /// What its changes count against the guard's budgets.
     pub fn losses(&self) -> LossCount {
-        self.changes.iter().map(|planned| planned.losses).sum()
+        names_emptied_once(self.changes.iter().map(|planned| planned.losses).sum())
     }
 
     /// The most urgent change's urgency.
     pub fn urgency(&self) -> Urgency {
         self.changes.iter().map(|planned| planned.urgency).min().unwrap_or(Urgency::Rest)
     }
+}
+
+/// A name with both families is one name emptied; a service has one global name.
+pub(crate) fn names_emptied_once(losses: LossCount) -> LossCount {
+    LossCount { emptied: losses.emptied.min(1), ..losses }
 }
 
 /// Plans one service.
@@ -159,6 +164,10 @@ pub fn plan_service(
 /// Plans the deletion of sets that carry our claim at names that are none of this federation.
 pub fn plan_strays(cx: &Context<'_>) -> ServicePlan {
     let mut plan = ServicePlan::default();
+    // A cluster that has not answered may be the only one to know what these names stood for.
+    if cx.standings.some_unanswered {
+        return plan;
+    }
     for entry in cx.zone.strays().iter().flat_map(|owner| cx.zone.at(owner)) {
         if cx.zone.ownership(entry) == Ownership::Ours {
             plan.changes.push(PlannedChange {
@@ -220,7 +229,7 @@ impl NamePlan<'_> {
     fn permitted(&self, plan: &mut ServicePlan) -> Vec<ClaimedSet> {
         let Some(wanted) = self.wanted else { return Vec::new() };
         let foreign: Vec<&Entry> = self.cx.zone.at(self.owner).iter().filter(|entry| !self.is_own(entry)).collect();
-        let below = self.cx.zone.has_foreign_below(self.owner);
+        let below = self.has_foreign_below();
         let mut refuse = |rr_type: Option<&RrType>, reason: String| {
             plan.refused.push(Refusal {
                 owner: Some(self.owner.clone()),
@@ -243,6 +252,9 @@ impl NamePlan<'_> {
             };
             refuse(Some(&RrType::Cname), format!("{what} forbids a CNAME; the addresses it would lead to stand in"));
             sets = &wanted.stand_in;
+        }
+        if below && foreign.is_empty() && sets.iter().any(|set| *set.set.rr_type() != RrType::Cname) {
+            refuse(None, "a foreign set below the name is answered together with ours".into());
         }
         let mut permitted = Vec::new();
         for set in sets {
@@ -270,9 +282,18 @@ impl NamePlan<'_> {
                 let same = |set: &ClaimedSet| set.set == entry.data.set;
                 self.cx.settings.adopt == Adopt::Exact
                     && entry.data.claim.is_none()
+                    && entry.blocks == Blocks::AsDns
                     && self.wanted.is_some_and(|wanted| wanted.sets.iter().any(same))
             }
         }
+    }
+
+    /// Whether a stranger's set lies at or below the name, those left out that are taken over.
+    fn has_foreign_below(&self) -> bool {
+        let at = self.cx.zone.at(self.owner);
+        let mut strangers = at.iter().filter(|entry| self.cx.zone.ownership(entry) == Ownership::Foreign).peekable();
+        let all_accepted = strangers.peek().is_some() && strangers.all(|entry| self.is_own(entry));
+        self.cx.zone.foreign_below(self.owner) > usize::from(all_accepted)
     }
 
     fn holds(&self, key: &RrKey) -> bool {

@@ -19,12 +19,12 @@ use crate::context::Context;
 use crate::desired::desired;
 use crate::event::{Place, ServiceId, SourceEvent, Timestamp};
 use crate::federation::{Departure, Dirty, Federation};
-use crate::guard::{Guard, Verdict};
+use crate::guard::{Guard, Verdict, digest};
 use crate::hosts::{Hosts, Resolution};
 use crate::losses::LossCount;
 use crate::memory::Memory;
 use crate::naming::Naming;
-use crate::plan::{PlannedChange, ServicePlan, Urgency, plan_service, plan_strays};
+use crate::plan::{ServicePlan, Urgency, names_emptied_once, plan_service, plan_strays};
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
 use crate::zone::ZoneView;
@@ -52,6 +52,9 @@ struct Failure {
     error: String,
 }
 
+/// While much is held its hash is not made anew more often; an older one approves what it covered.
+const HASH_PAUSE: Duration = Duration::from_secs(1);
+
 /// When a name was last written, and at which revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Written {
@@ -70,9 +73,12 @@ pub struct Reconciler {
     federation: Federation,
     standings: Standings,
     hosts: Hosts,
+    /// The generation of host names that `hosts` follows.
+    followed: u64,
     zone: ZoneView,
     memory: Memory,
     lost_places: BTreeMap<Place, Timestamp>,
+    ticked: Timestamp,
     dirty: BTreeSet<PlanKey>,
     plans: BTreeMap<PlanKey, ServicePlan>,
     queue: BTreeSet<(Urgency, PlanKey)>,
@@ -85,6 +91,9 @@ pub struct Reconciler {
     planned_losses: LossCount,
     verdict: Verdict,
     hash: Option<String>,
+    /// When the hash was made, and whether what is held may have changed since.
+    hashed: Option<Timestamp>,
+    hash_due: bool,
 }
 
 impl Reconciler {
@@ -98,9 +107,11 @@ impl Reconciler {
             federation: Federation::default(),
             standings: Standings::default(),
             hosts: Hosts::default(),
+            followed: 0,
             zone: ZoneView::new(&settings, capabilities.answers_subtree),
             memory: Memory::default(),
             lost_places: BTreeMap::new(),
+            ticked: Timestamp::default(),
             dirty: BTreeSet::new(),
             plans: BTreeMap::new(),
             queue: BTreeSet::new(),
@@ -113,6 +124,8 @@ impl Reconciler {
             planned_losses: LossCount::default(),
             verdict: Verdict::default(),
             hash: None,
+            hashed: None,
+            hash_due: false,
             settings,
         }
     }
@@ -124,7 +137,13 @@ impl Reconciler {
         if let SourceEvent::Answer { cluster, .. } | SourceEvent::Unjoined { cluster } = &event {
             self.memory.forget(cluster);
         }
+        let unjoined = if let SourceEvent::Unjoined { cluster } = &event { Some(cluster.clone()) } else { None };
         let dirty = self.federation.apply(event, now);
+        if let Some(cluster) = unjoined {
+            let standing = self.standings.clusters.get(&cluster);
+            let places = standing.and_then(|standing| standing.places.clone()).unwrap_or_default();
+            self.federation.was_in(&cluster, places);
+        }
         self.mark(dirty);
     }
 
@@ -234,7 +253,8 @@ impl Reconciler {
             };
         let lost: BTreeSet<Place> = self.zone.places().filter(|place| !explained(place)).cloned().collect();
         let linger = self.settings.topology_linger;
-        let ended = self.lost_places.values().any(|at| now >= at.plus(linger));
+        let ended = self.lost_places.values().any(|at| self.ticked < at.plus(linger) && now >= at.plus(linger));
+        self.ticked = now;
         let kept = self.lost_places.len();
         self.lost_places.retain(|place, _| lost.contains(place));
         let mut changed = kept != self.lost_places.len();
@@ -250,7 +270,8 @@ impl Reconciler {
         for host in self.hosts.run_out(self.settings.unreachable_grace, now) {
             self.mark(Dirty::Services(self.federation.services_behind(&host)));
         }
-        if !self.dirty.is_empty() {
+        if self.followed != self.federation.host_generation() {
+            self.followed = self.federation.host_generation();
             let inside = |host: &Arc<str>| Fqdn::parse(host).is_ok_and(|name| name.is_at_or_below(&self.settings.zone));
             let names = self.federation.host_names().filter(|host| !inside(host)).cloned().collect();
             self.hosts.follow(&names);
@@ -287,19 +308,26 @@ impl Reconciler {
     fn judge(&mut self, now: Timestamp) {
         // What was approved does not count; only then are the changes looked at one by one.
         let planned = if self.guard.has_approvals(now) {
-            let counted = self.plans.values().flat_map(|plan| &plan.changes);
-            counted.filter(|planned| !self.guard.is_approved(planned, now)).map(|planned| planned.losses).sum()
+            let counts = |plan: &ServicePlan| {
+                let changes = plan.changes.iter().filter(|planned| !self.guard.is_approved(planned, now));
+                names_emptied_once(changes.map(|planned| planned.losses).sum())
+            };
+            self.plans.values().map(counts).fold(LossCount::default(), |all, one| all + one)
         } else {
             self.planned_losses
         };
         self.verdict = self.guard.judge(planned, &self.settings.guard, now);
-        let held: Vec<PlannedChange> = if self.verdict.holds_nothing() {
-            Vec::new()
-        } else {
+        if self.verdict.holds_nothing() {
+            (self.hash, self.hashed) = (None, None);
+        } else if self.settings.one_shot || self.hashed.is_none_or(|at| now >= at.plus(HASH_PAUSE)) {
             let held = self.plans.values().flat_map(|plan| self.held_in(plan, now));
-            held.map(|(planned, _)| planned.clone()).collect()
-        };
-        self.hash = self.guard.show(&held);
+            let digests = held.map(|(planned, _)| digest(planned)).collect();
+            self.hash = self.guard.show(digests);
+            self.hashed = Some(now);
+            self.hash_due = false;
+        } else {
+            self.hash_due = true;
+        }
     }
 
     fn context(&self, now: Timestamp) -> Context<'_> {
@@ -312,6 +340,7 @@ impl Reconciler {
             memory: &self.memory,
             hosts: &self.hosts,
             lost_places: &self.lost_places,
+            shared_sets: self.shared_sets,
             records_per_set: self.records_per_set,
             now,
         }

@@ -59,7 +59,7 @@ pub fn standings(federation: &Federation, settings: &Settings, now: Timestamp) -
         let places = places(name, cluster, settings, &mut all.refused_labels);
         all.places.extend(places.iter().flatten().cloned());
         all.some_unanswered |= !cluster.answered;
-        all.some_unplaced |= places.is_none();
+        all.some_unplaced |= places.is_none() || !cluster.answered;
         let standing = Standing {
             known: cluster.is_known(),
             answered: cluster.answered,

@@ -126,9 +126,9 @@ impl ZoneView {
         self.claimed_sets
     }
 
-    /// True where the host answers subtrees and a foreign set lies at or below the name.
-    pub fn has_foreign_below(&self, owner: &Fqdn) -> bool {
-        self.foreign_below.contains_key(owner)
+    /// At how many names, this one and those below it, foreign sets lie; 0 where the host does not answer subtrees.
+    pub fn foreign_below(&self, owner: &Fqdn) -> usize {
+        self.foreign_below.get(owner).copied().unwrap_or(0)
     }
 
     /// The clusters that claims credit.

@@ -55,6 +55,20 @@ scenarios!(
     load_balancer_names,
     levels_and_limits,
     sources_alone,
+    unanswered_region_override,
+    lost_topology_counts,
+    drained_and_unknown,
+    stranger_at_the_region,
+    stranger_at_the_global_name,
+    stranger_key_at_the_region,
+    emptied_names_count_once,
+    load_balancer_name_comes_back,
+    service_names_that_are_no_labels,
+    unjoin_with_override,
+    suffix_while_unanswered,
+    adopt_exact_on_etcd,
+    foreign_key_below,
+    foreign_key_appears_below,
 );
 
 fn folder() -> PathBuf {

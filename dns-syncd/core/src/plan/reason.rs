@@ -27,6 +27,7 @@ enum Cause {
     Drained,
     Unjoined,
     Led,
+    Forbidden,
     Gone,
     Left,
     Excluded,
@@ -38,9 +39,11 @@ impl Cause {
     /// Whether the guard counts a loss by this cause, when the name afterwards leads to an address or does not.
     fn counts(self, leads: bool) -> bool {
         match self {
-            Self::StoodIn | Self::Drained | Self::Unjoined | Self::Led => false,
+            Self::StoodIn | Self::Drained | Self::Unjoined => false,
             Self::Unhealthy | Self::Moved | Self::LeftOut => !leads,
-            Self::Gone | Self::Left | Self::Excluded | Self::Place | Self::Unclaimed => true,
+            Self::Led | Self::Forbidden | Self::Gone | Self::Left | Self::Excluded | Self::Place | Self::Unclaimed => {
+                true
+            }
         }
     }
 
@@ -52,7 +55,8 @@ impl Cause {
             Self::StoodIn => format!("{cluster} is unknown and others stand in"),
             Self::Drained => format!("{cluster} is drained"),
             Self::Unjoined => format!("{cluster} was unjoined"),
-            Self::Led => "its CNAME leads there again".into(),
+            Self::Forbidden => "a foreign set forbids it and nothing stands in".into(),
+            Self::Led => "it is not of this place; the CNAME leads to it".into(),
             Self::Gone if cluster.is_empty() => "the service counts in no cluster any more".into(),
             Self::Place if cluster.is_empty() => "no cluster is in this place any more".into(),
             Self::Gone => format!("the service does not count in {cluster} any more"),
@@ -157,6 +161,8 @@ impl Teller<'_> {
         let goes_whole = change.after.is_none() && self.wanted.is_none();
         if causes.is_empty() && goes_whole {
             causes.insert(self.name_cause());
+        } else if causes.is_empty() && change.after.is_none() && self.sets.is_empty() {
+            causes.insert((Cause::Forbidden, String::new()));
         }
         causes
     }

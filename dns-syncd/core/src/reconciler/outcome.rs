@@ -7,6 +7,7 @@ use dnsprovider::{Applied, Change, Entry, Error, Fqdn, Outcome, RetryHint, Versi
 
 use super::{Batch, Failure, PlanKey, Reconciler, Written};
 use crate::event::Timestamp;
+use crate::zone::Ownership;
 
 /// Shortest and longest pause before a plan that failed is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
@@ -113,14 +114,14 @@ impl Reconciler {
             let place = entries.partition_point(|other| other.key() <= entry.key());
             entries.insert(place, entry);
         }
-        let key = self.plan_of(owner);
-        if let Some(plan) = self.plans.get(&key)
-            && let Some(planned) = plan.changes.iter().find(|planned| planned.change == *change)
-        {
-            let planned = planned.clone();
+        let planned = self.planned(change).cloned();
+        self.zone.set_name(owner, entries);
+        if let Some(mut planned) = planned {
+            // A name with both families is emptied once, by the last of its sets.
+            planned.losses.emptied &=
+                self.zone.at(owner).iter().all(|entry| self.zone.ownership(entry) == Ownership::Foreign);
             self.guard.wrote(&planned, now);
         }
-        self.zone.set_name(owner, entries);
         self.guard.claimed(self.zone.claimed_sets(), now);
         self.written.insert(owner.clone(), Written { at: now, revision: version.revision });
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::{Change, ChangeSet, Fqdn, Unit, order};
 
-use super::{Batch, Reconciler};
+use super::{Batch, HASH_PAUSE, Reconciler};
 use crate::event::Timestamp;
 use crate::guard::Limit;
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
@@ -72,7 +72,9 @@ impl Reconciler {
             Some(written.at.plus(settings.min_interval))
         });
         let window = self.hash.as_ref().and_then(|_| self.guard.next_change(settings.guard.window));
+        let hash = self.hashed.filter(|_| self.hash_due).map(|at| at.plus(HASH_PAUSE));
         lingers
+            .chain(hash)
             .chain(retries)
             .chain(paced)
             .chain(window)
