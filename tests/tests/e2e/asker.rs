@@ -1,4 +1,4 @@
-//! A client that asks all the time.
+//! Clients that ask all the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use dns_conformance::servers::{Answer, try_query};
 use hickory_proto::op::ResponseCode;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::truth::{Existence, Question, Truth, Want};
 
 /// Between two looks for something to ask.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// Asks one question after the other until it is dropped, and notes every answer that is not allowed.
+/// Asks one question after the other until it is dropped (a set of tasks ends with its value), and notes every answer that is not allowed.
 #[derive(Debug)]
 pub(crate) struct Asker {
+    server: SocketAddr,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 #[derive(Debug, Default)]
@@ -82,9 +83,16 @@ impl Between {
 
 impl Asker {
     pub(crate) fn start(server: SocketAddr) -> Self {
-        let shared = Arc::<Shared>::default();
-        let task = tokio::spawn(ask(server, shared.clone()));
-        Self { shared, task }
+        let mut asker = Self { server, shared: Arc::default(), tasks: JoinSet::new() };
+        asker.grow(1);
+        asker
+    }
+
+    /// More clients that ask at the same time.
+    pub(crate) fn grow(&mut self, clients: usize) {
+        for _ in 0..clients {
+            self.tasks.spawn(ask(self.server, self.shared.clone()));
+        }
     }
 
     /// From now on, what was true and what will be are both right.
@@ -106,12 +114,6 @@ impl Asker {
     pub(crate) fn assert_content(&self) {
         let faults = self.shared.faults.lock().unwrap();
         assert!(faults.is_empty(), "a client was answered wrongly:\n{}", faults.join("\n"));
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -4,11 +4,15 @@ use dns_conformance::servers::{CoreDns, Etcd, EtcdVersion};
 use serde_json::Value;
 
 use crate::life::federation;
+use crate::members::Member;
 use crate::truth::{Existence, Want, ZONE, name, truth};
 use crate::world::World;
 
 /// Keys of the global name of the service `web`.
 const WEB: &str = "/skydns/com/example/svc/fed/shop/web";
+
+/// Half of them towards addresses, which takes CoreDNS's read time-out each.
+const FLIPS: usize = 6;
 
 async fn start() -> (Etcd, CoreDns, World) {
     let etcd = Etcd::start(EtcdVersion::V3_6).await;
@@ -36,6 +40,29 @@ async fn etcd_restarts_in_the_middle() {
     world.clusters.put(&sick);
     etcd.restart().await;
     world.settle("clusters changed while etcd was away").await;
+    world.finish().await;
+}
+
+/// CoreDNS reads the addresses and the CNAME of a name one after the other, so a change between the two in one
+/// transaction would show some clients neither (see the provider's `settle`).
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn a_name_that_flips_between_addresses_and_a_cname_is_never_empty() {
+    let etcd = Etcd::start(EtcdVersion::V3_6).await;
+    let coredns = CoreDns::on_etcd(&[ZONE], &etcd.url()).await;
+    let mut world = World::on_etcd(&etcd.url(), coredns.address());
+    let (eu, us) = (Member::new("eu").with("web", &["192.0.2.1"]), Member::new("us").with("web", &["198.51.100.1"]));
+    world.clusters.put_all([&eu, &us]);
+    world.expect(truth(&[eu.clone(), us.clone()]));
+    world.start();
+    world.settle("the federation comes up").await;
+    world.crowd(7);
+    for flip in 0..FLIPS {
+        let us = us.clone().ready("web", flip % 2 == 1);
+        world.expect(truth(&[eu.clone(), us.clone()]));
+        world.clusters.put(&us);
+        world.settle("a flip").await;
+    }
     world.finish().await;
 }
 

@@ -118,6 +118,11 @@ impl World {
         self.asker.allow(&self.truth, &self.next, Leave::Silence);
     }
 
+    /// More clients ask at the same time.
+    pub(crate) fn crowd(&mut self, clients: usize) {
+        self.asker.grow(clients);
+    }
+
     /// Somebody is about to change records by hand: clients may see these addresses too, or none.
     pub(crate) fn allow_meddling(&mut self, addresses: &[&str]) {
         let addresses = addresses.iter().map(ToString::to_string).collect();
