@@ -151,8 +151,12 @@ async fn what_the_format_cannot_hold_is_refused_unsent() {
 //----------- config ---------------------------------------------------------
 
 async fn open(text: &str) -> Result<dns_providers::Opened, dnsprovider::Error> {
-    let config =
-        ProviderConfig { text: Some(text.to_owned()), file: "dns.conf".to_owned(), home: None, mode: OpenMode::Serve };
+    let config = ProviderConfig {
+        text: Some(text.to_owned()),
+        file: "dns.conf".to_owned(),
+        home: None,
+        mode: OpenMode::ReadOnly,
+    };
     Registry::builtin().open("coredns", config).await
 }
 
@@ -185,6 +189,19 @@ async fn an_etcd_that_cannot_be_reached_is_named_without_its_login() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.chain());
     assert!(error.to_string().contains("`127.0.0.1:2`"), "{error}");
     assert!(!error.chain().contains("hush"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_daemon_does_not_wait_for_etcd_to_begin() {
+    let config = ProviderConfig {
+        text: Some("[Global]\nzones = example.com\netcd-endpoints = 127.0.0.1:1".to_owned()),
+        file: "test.conf".to_owned(),
+        home: None,
+        mode: OpenMode::Serve,
+    };
+    let opened = Registry::builtin().open("coredns", config).await.unwrap();
+    let error = opened.provider.read_page(&ZoneId("0".into()), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.chain());
 }
 
 //----------- an etcd that misbehaves ----------------------------------------

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dnsprovider::{Error, ErrorKind};
+use dnsprovider::ErrorKind;
 use etcd_client::{Client, GetOptions, GetResponse, Txn, TxnResponse, WatchOptions, WatchStream};
 use tokio::sync::Mutex;
 
@@ -107,7 +107,7 @@ impl Api {
             tries = tries.saturating_sub(1);
             let again = failure.unreached || idempotent && failure.error.kind() == ErrorKind::Unavailable;
             if !again || tries == 0 {
-                return Err(if failure.unreached { self.nowhere(doing, failure) } else { failure });
+                return Err(if failure.unreached { self.nowhere(doing, &failure) } else { failure });
             }
         }
     }
@@ -148,12 +148,11 @@ impl Api {
         }
     }
 
-    fn nowhere(&self, doing: &str, failure: Failure) -> Failure {
+    fn nowhere(&self, doing: &str, failure: &Failure) -> Failure {
         let endpoints = self.options.endpoints.iter().map(|url| format!("`{}`", without_login(url)));
         let endpoints = endpoints.collect::<Vec<_>>().join(", ");
-        let error: Error = error(ErrorKind::Unavailable, format!("{doing}: etcd cannot be reached at {endpoints}"))
-            .with_source(failure.error);
-        Failure { error, ..failure }
+        let message = format!("{doing}: etcd cannot be reached at {endpoints}: {}", failure.error.message());
+        Failure { error: error(ErrorKind::Unavailable, message), ..*failure }
     }
 }
 

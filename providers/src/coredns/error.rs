@@ -82,7 +82,12 @@ impl Failure {
             EtcdError::GRpcStatus(status) => status.message().to_owned(),
             other => other.to_string(),
         };
-        let error = error(kind, format!("{doing}: etcd says `{}`", cut(&said))).with_source(cause);
+        let error = if unreached {
+            // The layers between repeat each other; the last one says what happened, such as a refused connection.
+            error(kind, cut(&root(&cause)))
+        } else {
+            error(kind, format!("{doing}: etcd says `{}`", cut(&said))).with_source(cause)
+        };
         Self { error, undone, broken, unreached, says }
     }
 }
@@ -129,6 +134,18 @@ fn unreached(error: &EtcdError) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The innermost cause of a failed connection.
+fn root(error: &EtcdError) -> String {
+    let EtcdError::GRpcStatus(status) = error else { return error.to_string() };
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text = error.to_string();
+        cause = error.source();
+    }
+    text
 }
 
 fn cut(text: &str) -> String {

@@ -45,7 +45,7 @@ pub use self::config::{Options, SCHEMA, TlsFiles};
 use self::api::Api;
 use self::error::{NAME, error};
 use self::wire::Layout;
-use crate::registry::{Opened, ProviderConfig};
+use crate::registry::{OpenMode, Opened, ProviderConfig};
 
 /// Compares and operations of one transaction, each. Source: etcd `--max-txn-ops`, default 128.
 const MAX_OPERATIONS: u64 = 128;
@@ -61,14 +61,28 @@ const MIN_OPERATIONS: u64 = 8;
 ///
 /// # Errors
 /// - [`ErrorKind::ConfigInvalid`] for a wrong file or unreadable TLS files.
-/// - [`ErrorKind::Unavailable`] when no endpoint answers; [`ErrorKind::Unauthenticated`] for a wrong login.
+/// - [`ErrorKind::Unavailable`] when no endpoint answers, but for a daemon, which waits for one; [`ErrorKind::Unauthenticated`] for a wrong login.
 pub async fn open(config: ProviderConfig) -> Result<Opened, Error> {
+    let mode = config.mode;
     let config = config.read(&SCHEMA).map_err(|error| error.of_provider(NAME))?;
     let options = Options::read(&config)?;
     let endpoints = options.coredns_endpoints.clone();
-    let mut opened = Opened::new(Arc::new(CoreDns::connect(options).await?));
+    let mut opened = Opened::new(Arc::new(connect_or_wait(options, mode).await?));
     opened.endpoints = endpoints;
     Ok(opened)
+}
+
+/// Connects; a daemon goes on without an etcd that cannot be reached now, and its first read tries again.
+async fn connect_or_wait(options: Options, mode: OpenMode) -> Result<CoreDns, Error> {
+    match CoreDns::connect(options.clone()).await {
+        Err(error)
+            if mode == OpenMode::Serve && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) =>
+        {
+            tracing::warn!(error = error.chain(), "going on without etcd until it can be reached");
+            CoreDns::unconnected(options)
+        }
+        connected => connected,
+    }
 }
 
 /// An etcd from which CoreDNS answers.

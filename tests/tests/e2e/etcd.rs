@@ -27,8 +27,11 @@ async fn start() -> (Etcd, CoreDns, World) {
 #[ignore = "needs ETCD_BIN and COREDNS_BIN: tests/run gets them"]
 async fn etcd_restarts_in_the_middle() {
     let (mut etcd, _coredns, mut world) = start().await;
+    // The daemon is there before its etcd is.
     world.expect(truth(&federation()));
+    etcd.kill();
     world.start();
+    etcd.restart().await;
     world.settle("the federation comes up").await;
 
     let [eu, us, asia] = federation();
