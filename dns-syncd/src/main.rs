@@ -9,5 +9,5 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::main(dns_syncd::config::Cli::parse()).await
+    Box::pin(cli::main(dns_syncd::config::Cli::parse())).await
 }

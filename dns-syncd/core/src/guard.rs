@@ -85,6 +85,17 @@ impl Verdict {
         !(self.frozen || self.deleted.exceeded() || self.updated.exceeded() || self.emptied.exceeded())
     }
 
+    /// The limits that are exceeded.
+    pub fn limits(&self) -> Vec<Limit> {
+        let all = [
+            (Limit::MaxDelete, self.deleted.exceeded()),
+            (Limit::MaxUpdate, self.updated.exceeded()),
+            (Limit::MaxEmptied, self.emptied.exceeded()),
+            (Limit::Freeze, self.frozen),
+        ];
+        all.into_iter().filter(|(_, exceeded)| *exceeded).map(|(limit, _)| limit).collect()
+    }
+
     /// The limit that holds a change with these losses.
     pub fn holds(&self, losses: Losses) -> Option<Limit> {
         if self.frozen {

@@ -15,6 +15,7 @@ mod pass;
 mod request;
 mod run;
 mod status;
+mod told;
 mod walk;
 
 pub use audit::AuditPace;

@@ -23,6 +23,7 @@ use super::host::Host;
 use super::metrics::Metrics;
 use super::request::{Request, Requests};
 use super::status::{QueueReport, Status, WriteReport, failures, with_first_seen};
+use super::told::Told;
 use super::walk::{Answer, Walk};
 use crate::clusters::clusters;
 use crate::explain::explain;
@@ -100,6 +101,7 @@ pub(crate) struct Engine {
     serving: bool,
     started: Timestamp,
     last_write: Option<WriteReport>,
+    told: Told,
     /// When the first event came that is not written yet.
     unsettled: Option<Instant>,
 }
@@ -122,6 +124,7 @@ impl Engine {
             serving: false,
             started,
             last_write: None,
+            told: Told::default(),
             unsettled: None,
             parts,
         }
@@ -143,7 +146,9 @@ impl Engine {
             }
             self.begin_work();
             let now = self.walk.now();
-            let pause = self.wake_at(now).map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
+            let told_later = if self.walk.is_begun() { self.told.tell(&self.walk.reconciler, now) } else { None };
+            let wake = [self.wake_at(now), told_later].into_iter().flatten().min();
+            let pause = wake.map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
             tokio::select! {
                 // In a fixed order, so that a simulation can be repeated.
                 biased;

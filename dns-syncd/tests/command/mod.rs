@@ -84,6 +84,11 @@ impl Setting {
         self.write("dns-syncd.conf", &format!("{CONF}{text}"));
     }
 
+    /// Puts the admin address elsewhere.
+    pub(crate) fn configure_admin(&self, address: std::net::SocketAddr) {
+        self.write("dns-syncd.conf", &CONF.replace("listen = 127.0.0.1:1\n", &format!("listen = {address}\n")));
+    }
+
     /// A member in the region of its name.
     pub(crate) fn cluster(&self, name: &str, services: &[String]) {
         self.write(&format!("clusters/{name}.yaml"), &(node(name) + &services.concat()));

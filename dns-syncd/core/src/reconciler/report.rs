@@ -1,6 +1,6 @@
 //! The state as reports: the whole plan, the desired records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::ClaimedSet;
 
@@ -17,7 +17,7 @@ impl Reconciler {
             zone: self.settings.zone.to_string(),
             changes: Vec::new(),
             held: Vec::new(),
-            refused: self.problems(),
+            refused: self.refused().into_iter().collect(),
             unchanged: 0,
             hash: self.hash.clone(),
             guard: (&self.verdict).into(),
@@ -39,16 +39,19 @@ impl Reconciler {
                 let list = if limit.is_some() { &mut report.held } else { &mut report.changes };
                 list.push(ChangeReport::new(planned, service.clone(), limit));
             }
-            report.refused.extend(plan.refused.iter().map(Into::into));
             report.warnings.extend(plan.warnings.iter().cloned());
         }
         report.unchanged = self.zone.claimed_sets().saturating_sub(touched);
         let by_name = |a: &ChangeReport, b: &ChangeReport| (&a.name, &a.rr_type).cmp(&(&b.name, &b.rr_type));
         report.changes.sort_by(by_name);
         report.held.sort_by(by_name);
-        report.refused.sort();
-        report.refused.dedup();
         report
+    }
+
+    /// What is wanted and not done, and what the sources and the topology could not use.
+    pub fn refused(&self) -> BTreeSet<RefusalReport> {
+        let of_plans = self.plans.values().flat_map(|plan| &plan.refused).map(Into::into);
+        self.problems().into_iter().chain(of_plans).collect()
     }
 
     /// What the sources and the topology could not use.
