@@ -72,11 +72,6 @@ impl Change {
         }
     }
 
-    /// True when records or TTL differ, false when only the claim does.
-    pub fn changes_records(&self) -> bool {
-        self.before.as_ref().map(|held| &held.set) != self.after.as_ref().map(|held| &held.set)
-    }
-
     /// The target to which a CNAME points afterwards.
     pub(crate) fn target_after(&self) -> Option<&Fqdn> {
         self.after.as_ref().and_then(|held| held.set.cname_target())
