@@ -50,10 +50,35 @@ fn an_unknown_key_is_named_with_file_line_and_the_nearest_key() {
 }
 
 #[test]
-fn an_empty_required_value_is_as_good_as_none() {
+fn an_empty_required_value_is_as_good_as_none_and_its_place_is_named() {
+    for (section, key) in [("Federation", "name"), ("Federation", "zone-name"), ("Provider", "name")] {
+        let setting = applied();
+        setting.configure(&format!("[{section}]\n{key} =\n"));
+        let place = format!("dns-syncd.conf:14:1: `{key}` in [{section}]: it is empty; hint: ");
+        apply_fails(&setting, 2, &[&place]);
+    }
+}
+
+#[test]
+fn an_election_that_this_build_does_not_have_is_named_as_the_config_spells_it() {
     let setting = applied();
-    setting.configure("[Federation]\nzone-name =\n");
-    apply_fails(&setting, 2, &["zone", "hint:"]);
+    setting.configure("[Leader]\nkind = lease\n");
+    apply_fails(&setting, 2, &["dns-syncd.conf:14:1: `kind` in [Leader]: `lease` is not in this build; hint: "]);
+}
+
+#[test]
+fn a_misspelt_variable_is_a_warning_that_names_the_nearest() {
+    let setting = Setting::new();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dns-syncd"))
+        .args(["plan", "--config", "dns-syncd.conf"])
+        .current_dir(setting.folder.path())
+        .env_clear()
+        .env("DNS_SYNCD_FEDRATION_NAME", "other")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let told = String::from_utf8(output.stderr).unwrap();
+    mentions(&told, &["warning:", "`DNS_SYNCD_FEDRATION_NAME`", "`DNS_SYNCD_FEDERATION_NAME`"]);
 }
 
 #[test]
@@ -191,7 +216,7 @@ fn a_selector_that_is_not_json_leaves_the_records_of_its_service() {
     let selector = "{federation.alpha.kubernetes.io/cluster-selector: 'env in (prod)'}";
     setting.cluster("eu", &[annotated("web", &["192.0.2.9"], selector)]);
     let (reason, refused) = refusal(&setting);
-    mentions(&reason, &["cluster selector", "hint:"]);
+    mentions(&reason, &["clusters/eu.yaml:", "cluster selector", "hint:"]);
     assert_eq!(refused["service"], "default/web");
     assert_eq!(setting.zone(), zone);
 }
@@ -207,7 +232,7 @@ fn an_address_that_is_none_or_that_nobody_can_reach_is_refused_alone() {
         let setting = Setting::new();
         setting.cluster("eu", &[service("web", &["192.0.2.1", bad])]);
         let (reason, refused) = refusal(&setting);
-        mentions(&reason, &[word]);
+        mentions(&reason, &[word, "clusters/eu.yaml:"]);
         assert_eq!(refused["cluster"], "eu");
         let records = setting.with_config(&["records", "--output", "json"]).ends(4).json();
         let global = records.as_array().unwrap().iter().find(|set| set["name"] == "web.default.fed.svc.example.test.");
@@ -221,7 +246,7 @@ fn a_region_label_with_a_dot_is_refused_with_a_hint() {
     setting.write("clusters/eu.yaml", &(node("eu.west") + &service("web", &["192.0.2.1"])));
     let ran = setting.with_config(&["plan", "--output", "json"]).ends(4);
     let refused = ran.json()["refused"].clone();
-    mentions(&refused.to_string(), &["eu.west", "[Cluster \\\"eu\\\"]"]);
+    mentions(&refused.to_string(), &["clusters/eu.yaml:", "eu.west", "[Cluster \\\"eu\\\"]"]);
     assert!(!ran.json()["changes"].to_string().contains("eu.west"));
 }
 

@@ -80,6 +80,17 @@ fn release_gives_up_the_claim_and_leaves_the_records() {
 }
 
 #[test]
+fn release_needs_no_source() {
+    let setting = Setting::new();
+    setting.with_config(&["apply"]).ends(0);
+    let whose = ["--federation-name", "fed", "--zone-name", "example.test"];
+    let provider = ["--dns-provider", "embedded", "--dns-provider-config", "embedded.conf"];
+    setting.run(&[&["release", "--yes"], &whose[..], &provider].concat()).ends(0);
+    assert!(setting.zone().iter().all(|set| set.contains("claim: None")));
+    setting.run(&[&["plan"], &whose[..], &provider].concat()).fails(2, &["no source of clusters; hint: `--source"]);
+}
+
+#[test]
 fn release_deletes_only_what_is_claimed() {
     let setting = Setting::new();
     setting.with_config(&["apply"]).ends(0);
@@ -90,6 +101,8 @@ fn release_deletes_only_what_is_claimed() {
     assert!(zone.iter().all(|set| set.contains("other")), "{zone:#?}");
 }
 
+const NOT_ASKED: &str = "the server answers\n  nothing could be asked: the provider names no DNS server\n";
+
 #[test]
 fn explain_shows_the_path_through_the_zone_and_says_that_history_is_missing() {
     let setting = Setting::new();
@@ -98,7 +111,9 @@ fn explain_shows_the_path_through_the_zone_and_says_that_history_is_missing() {
     setting.with_config(&["apply"]).ends(0);
     let name = "web.default.fed.svc.asia-a.asia.example.test";
     let told = setting.with_config(&["explain", name]).ends(0).out;
-    for part in ["service default/web, zone asia-a of asia", "CNAME", "has no ready endpoint", "history\n  missing"] {
+    for part in
+        ["service default/web, zone asia-a of asia", "CNAME", "has no ready endpoint", "history\n  missing", NOT_ASKED]
+    {
         assert!(told.contains(part), "`{part}` is not in {told}");
     }
     let told = setting.with_config(&["explain", name, "--output", "json"]).ends(0).json();
@@ -106,6 +121,7 @@ fn explain_shows_the_path_through_the_zone_and_says_that_history_is_missing() {
     let below = |place: &str| format!("web.default.fed.svc.{place}example.test.");
     assert_eq!(path, [below("asia-a.asia."), below("asia."), below("")]);
     assert_eq!(told["history"], Value::Null);
+    assert_eq!(told["answers"], json!([]), "the provider names no server");
 }
 
 #[test]
@@ -210,6 +226,57 @@ fn the_quick_start_shows_live_answers_and_a_failover() {
     // SIGTERM ends it well.
     assert!(Command::new("kill").arg(daemon.process.id().to_string()).status().unwrap().success());
     assert_eq!(daemon.process.wait().unwrap().code(), Some(0));
+}
+
+/// Whether a daemon tells it or the command looks for itself, the answers are got over DNS just then.
+#[test]
+fn explain_shows_what_the_servers_answer_now() {
+    let setting = Setting::new();
+    let mut daemon = Daemon::start(&setting);
+    daemon.lines(6);
+    let name = "web.default.fed.svc.example.test";
+    let answer = format!("the server answers\n  {}  192.0.2.1 198.51.100.1\n", daemon.address);
+    let told = setting.with_config(&["explain", name]).ends(0).out;
+    assert!(told.contains(&answer), "{told}");
+    let told = setting.with_config(&["explain", name, "--output", "json"]).ends(0).json();
+    assert_ne!(told["history"], Value::Null, "the daemon told");
+    let addresses = json!(["192.0.2.1", "198.51.100.1"]);
+    let server = daemon.address.to_string();
+    assert_eq!(told["answers"], json!([{ "server": server, "path": [], "addresses": addresses, "problem": null }]));
+
+    let told = setting.with_config(&["explain", name, "--dns-provider-config", "nowhere.conf"]).ends(0).out;
+    assert!(told.contains("the server answers\n  nothing could be asked: nowhere.conf: "), "{told}");
+
+    setting.configure("[Provider]\nconfig = served.conf\n");
+    let told = setting.with_config(&["explain", name, "--output", "json"]).ends(0).json();
+    assert_eq!((&told["history"], &told["answers"][0]["addresses"]), (&Value::Null, &addresses));
+
+    drop(daemon);
+    let told = setting.with_config(&["explain", name, "--output", "json"]).ends(0).json();
+    assert_eq!(told["answers"][0]["addresses"], json!([]));
+    assert!(told["answers"][0]["problem"].is_string(), "{told:#}");
+}
+
+#[test]
+fn check_misses_the_zone_at_a_server_that_refuses_it_but_not_at_one_that_is_silent() {
+    let setting = Setting::new();
+    let mut daemon = Daemon::start(&setting);
+    daemon.lines(6);
+    let servers = |findings: &Value| -> Vec<Value> {
+        let findings = findings.as_array().unwrap().iter();
+        findings.filter(|finding| finding["about"] == "name servers").cloned().collect()
+    };
+    setting.write("other.conf", &format!("[Global]\nzones = other.test\nlisten = {}\n", daemon.address));
+    setting.configure("[Provider]\nconfig = other.conf\n[Federation]\nzone-name = other.test\n");
+    let found = servers(&setting.with_config(&["check", "--output", "json"]).ends(1).json());
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["mark"], "missing");
+    let detail = found[0]["detail"].as_str().unwrap();
+    assert!(detail.contains(&daemon.address.to_string()) && detail.contains("other.test."), "{detail}");
+
+    drop(daemon);
+    let found = servers(&setting.with_config(&["check", "--output", "json"]).ends(0).json());
+    assert_eq!((found.len(), &found[0]["mark"]), (1, &json!("unknown")));
 }
 
 /// A wrong edit of the config leaves the running one; the next right one is used without a restart.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 use dns_sync_core::{Adopt, Settings};
-use dns_syncd::config::{Cli, Command, Config, Flags, Form, LeaderKind, SourceKind};
+use dns_syncd::config::{Cli, Command, Config, Flags, Form, LeaderKind, SourceKind, unknown_variables};
 use dns_syncd::source::Select;
 use dnsprovider::Fqdn;
 
@@ -43,7 +43,7 @@ fn the_command_line_is_well_formed() {
 #[test]
 fn a_minimal_file_gives_the_documented_defaults() {
     let config = read(MINIMAL).unwrap();
-    assert_eq!(config.source.kind, SourceKind::Files);
+    assert_eq!(config.source.kind, Some(SourceKind::Files));
     assert_eq!((config.source.select, config.source.external_ips, config.source.events), (Select::All, true, false));
     assert_eq!(
         (&*config.federation.claim, config.provider.adopt, config.provider.create_zone),
@@ -114,7 +114,11 @@ fn every_flag_sets_its_value() {
         (&*config.federation.claim, config.provider.adopt, config.provider.create_zone),
         ("c", Adopt::Names, true)
     );
-    assert_eq!((config.source.kind, config.source.path), (SourceKind::Files, Some("m".into())), "--source means files");
+    assert_eq!(
+        (config.source.kind, config.source.path),
+        (Some(SourceKind::Files), Some("m".into())),
+        "--source means files"
+    );
     assert_eq!(config.source.kubeconfig, [std::path::PathBuf::from("a"), "b".into()]);
     assert_eq!((config.source.master.as_deref(), config.sync.concurrent_service_syncs), (Some("https://192.0.2.1"), 3));
     assert_eq!((config.guard.max_delete, config.guard.max_update, config.guard.max_emptied), (1, 2, 3));
@@ -146,12 +150,67 @@ fn what_is_missing_is_named_with_the_flag_that_gives_it() {
     for (file, expected) in [
         ("[Federation]\nzone-name = example.com\n[Source]\npath = c\n", "no federation name; hint: `--federation-name"),
         ("[Federation]\nname = f\n[Source]\npath = c\n", "neither a zone name nor a zone id; hint: `--zone-name"),
-        ("[Federation]\nname = f\nzone-name = example.com\n", "no source of clusters; hint: `--source"),
     ] {
         let error = read(file).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
     assert!(read("[Federation]\nname = f\nzone-id = Z1\n[Source]\nkind = clusters\n").is_ok(), "an id alone will do");
+}
+
+#[test]
+fn a_source_is_missed_only_by_those_who_read_it() {
+    let config = read("[Federation]\nname = f\nzone-name = example.com\n").unwrap();
+    assert_eq!((config.source.kind, config.manifests()), (None, None));
+    let error = config.lacks_source().to_string();
+    assert!(error.starts_with("no source of clusters; hint: `--source"), "{error}");
+}
+
+#[test]
+fn what_this_build_does_not_have_is_said_in_the_words_and_at_the_place_of_the_config() {
+    let config = with("[Source]\nkind = clusters\n[Leader]\nkind = lease\n").unwrap();
+    let error = config.without_leader().unwrap_err().to_string();
+    assert!(error.starts_with("d.conf:9:1: `kind` in [Leader]: `lease` is not in this build; hint: "), "{error}");
+    let error = config.lacks_source().to_string();
+    assert!(error.starts_with("d.conf:7:1: `kind` in [Source]: `clusters` is not in this build; hint: "), "{error}");
+    assert_eq!(with("[Leader]\nkind = none\n").unwrap().without_leader(), Ok(()));
+}
+
+#[test]
+fn a_written_but_empty_value_is_missed_at_its_place() {
+    for (file, place) in [
+        ("[Federation]\nzone-name = example.com\nname =\n", "d.conf:3:1: `name` in [Federation]"),
+        ("[Federation]\nname = f\nzone-name =\n", "d.conf:3:1: `zone-name` in [Federation]"),
+    ] {
+        let error = read(file).unwrap_err();
+        assert!(error.starts_with(&format!("{place}: it is empty; hint: `--")), "{error}");
+    }
+    let config = with("[Provider]\nname =\n").unwrap();
+    let error = config.provider_name().unwrap_err().to_string();
+    assert!(error.starts_with("d.conf:7:1: `name` in [Provider]: it is empty; hint: `--dns-provider"), "{error}");
+    let config = read("[Federation]\nname = f\nzone-name = example.com\n[Source]\nkind =\n").unwrap();
+    let error = config.lacks_source().to_string();
+    assert!(error.starts_with("d.conf:5:1: `kind` in [Source]: it is empty; hint: `--source"), "{error}");
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_named_with_the_nearest_that_is() {
+    let names = [
+        "DNS_SYNCD_FEDRATION_NAME",
+        "DNS_SYNCD_FEDERATION_NAME",
+        "DNS_SYNCD_DNS_ZONE_NAME",
+        "DNS_SYNCD_CONFIG",
+        "DNS_SYNCD_BIN",
+        "DNS_SYNCD_LOG_LEVEL",
+        // Kubernetes sets these beside a service `dns-syncd`.
+        "DNS_SYNCD_SERVICE_HOST",
+        "DNS_SYNCD_SERVICE_PORT_ADMIN",
+        "DNS_SYNCD_PORT_10253_TCP_ADDR",
+        "HOME",
+    ];
+    assert_eq!(
+        unknown_variables(names.map(str::to_owned)),
+        ["the variable `DNS_SYNCD_FEDRATION_NAME` is not read; did you mean `DNS_SYNCD_FEDERATION_NAME`?"]
+    );
 }
 
 #[test]

@@ -13,10 +13,13 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 
-use crate::output::answers::Addresses;
+use crate::output::answers::{Addresses, ServerAnswer};
 
 /// The longest that a question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What it means when a server does not answer for a zone, in words.
+pub(crate) const REFUSED: &str = "the server refuses the question";
 
 /// Asks servers, or a resolver.
 pub(crate) struct Asker {
@@ -30,6 +33,8 @@ pub(crate) enum Answer {
     Records(Vec<Record>),
     /// The name exists (or not), and there is nothing of that type.
     Nothing(Nothing),
+    /// The server does not answer for that zone.
+    Refused,
     /// No answer, or none that helps; why.
     Failed(String),
 }
@@ -94,6 +99,7 @@ impl Asker {
         match tokio::time::timeout(PATIENCE, self.resolver.lookup(query, rr_type)).await {
             Ok(Ok(lookup)) => Answer::Records(lookup.answers().to_vec()),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(nothing)))) => negative(&nothing),
+            Ok(Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)))) => Answer::Refused,
             Ok(Err(error)) => Answer::Failed(error.to_string()),
             Err(_) => Answer::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
         }
@@ -122,12 +128,34 @@ impl Asker {
         if got.found.is_empty() {
             got.problem = Some(match (v4, v6) {
                 (Answer::Failed(why), _) | (_, Answer::Failed(why)) => why,
+                (Answer::Refused, _) | (_, Answer::Refused) => REFUSED.into(),
                 (Answer::Nothing(nothing), _) if nothing.no_name => "there is no such name".into(),
                 _ => "no address".into(),
             });
         }
         got
     }
+}
+
+/// Asks each server by itself for the addresses of a name, all at once.
+pub(crate) async fn each(servers: &[SocketAddr], name: &Fqdn) -> Vec<ServerAnswer> {
+    let asking = servers.iter().map(async |server| {
+        let answer = match Asker::at([*server]) {
+            Ok(asker) => asker.addresses(name).await,
+            Err(error) => Addresses { path: Vec::new(), found: Vec::new(), problem: Some(error.to_string()) },
+        };
+        ServerAnswer { server: *server, answer }
+    });
+    futures::future::join_all(asking).await
+}
+
+/// Those of the servers that refuse to answer for the zone.
+pub(crate) async fn refusing(servers: &[SocketAddr], zone: &Fqdn) -> Vec<SocketAddr> {
+    let asking = servers.iter().map(async |server| {
+        let answer = Asker::at([*server]).ok()?.ask(zone, RecordType::SOA).await;
+        matches!(answer, Answer::Refused).then_some(*server)
+    });
+    futures::future::join_all(asking).await.into_iter().flatten().collect()
 }
 
 fn negative(nothing: &NoRecords) -> Answer {

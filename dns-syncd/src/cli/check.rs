@@ -9,7 +9,7 @@ use dns_syncd::config::{Config, Form};
 use dns_syncd::engine::{self, Clock as _, SystemClock};
 use dnsprovider::{DnsProviderExt as _, Fqdn, Zone};
 
-use super::ask::Asker;
+use super::ask::{Asker, refusing};
 use super::clusters::{observed, settings};
 use super::delegation::{Authority, authority, delegation};
 use super::exit::Exit;
@@ -162,8 +162,15 @@ async fn dns(config: &Config, opened: &Opened, apex: &Fqdn, findings: &mut Vec<F
     let servers: Vec<String> = opened.endpoints.iter().map(ToString::to_string).collect();
     let who = if servers.is_empty() { "the resolver".to_owned() } else { servers.join(", ") };
     let own_servers = if servers.is_empty() { None } else { Asker::at(opened.endpoints.iter().copied()).ok() };
-    let (authority, delegation) =
-        tokio::join!(authority(own_servers.as_ref().unwrap_or(&resolver), apex), delegation(apex, &resolver));
+    let (authority, refusing, delegation) = tokio::join!(
+        authority(own_servers.as_ref().unwrap_or(&resolver), apex),
+        refusing(&opened.endpoints, apex),
+        delegation(apex, &resolver),
+    );
+    for server in &refusing {
+        let what = format!("`{server}` refuses to answer for {apex}; hint: let that server serve the zone");
+        findings.push(Finding::new("name servers", Mark::Missing, what));
+    }
     let own = match authority {
         Ok(Authority { name_servers, negative_ttl }) => {
             findings.push(if name_servers.is_empty() {
@@ -181,6 +188,7 @@ async fn dns(config: &Config, opened: &Opened, apex: &Fqdn, findings: &mut Vec<F
             });
             name_servers
         }
+        Err(_) if !refusing.is_empty() => BTreeSet::new(),
         Err(why) => {
             let what = format!("{who} could not be asked: {why}");
             findings.push(Finding::new("name servers", Mark::Unknown, what));

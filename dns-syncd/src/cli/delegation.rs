@@ -10,7 +10,7 @@ use std::time::Duration;
 use dnsprovider::Fqdn;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-use super::ask::{Answer, Asker};
+use super::ask::{Answer, Asker, REFUSED};
 
 /// The longest that finding a delegation may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -41,6 +41,7 @@ pub(crate) async fn authority(asker: &Asker, zone: &Fqdn) -> Result<Authority, S
     let name_servers = match ns {
         Answer::Records(records) => hosts(&records),
         Answer::Nothing(_) => BTreeSet::new(),
+        Answer::Refused => return Err(REFUSED.into()),
         Answer::Failed(why) => return Err(why),
     };
     let negative_ttl = match soa {
@@ -66,6 +67,7 @@ async fn look(zone: &Fqdn, resolver: &Asker) -> Result<Delegation, String> {
         let servers = match resolver.ask(&parent, RecordType::NS).await {
             Answer::Records(records) => hosts(&records),
             Answer::Nothing(_) => BTreeSet::new(),
+            Answer::Refused => return Err(REFUSED.into()),
             Answer::Failed(why) => return Err(why),
         };
         if !servers.is_empty() {
@@ -73,6 +75,7 @@ async fn look(zone: &Fqdn, resolver: &Asker) -> Result<Delegation, String> {
             let name_servers = match asker.ask(zone, RecordType::NS).await {
                 Answer::Records(records) => hosts(&records),
                 Answer::Nothing(nothing) => nothing.referral.iter().map(ToString::to_string).collect(),
+                Answer::Refused => return Err(format!("the servers of `{parent}`: {REFUSED}")),
                 Answer::Failed(why) => return Err(format!("the servers of `{parent}`: {why}")),
             };
             return Ok(Delegation { parent: parent.to_string(), name_servers });

@@ -19,7 +19,7 @@ mod show;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use dns_syncd::config::{Cli, Command, Config, Form};
+use dns_syncd::config::{Cli, Command, Config, Form, unknown_variables};
 use tracing_subscriber::EnvFilter;
 
 use self::exit::Exit;
@@ -28,7 +28,8 @@ use crate::output::style::{BAD, CHANGED, paint};
 
 /// Runs the command and says how it ended: 0 done, 1 failed, 2 bad usage or config, 3 changes, 4 held or refused.
 pub(crate) async fn main(cli: Cli) -> ExitCode {
-    match execute(cli).await {
+    warn(&unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())));
+    match Box::pin(execute(cli)).await {
         Ok(exit) => exit.into(),
         Err(error) => {
             output::remark(&format!("{} {}\n", paint(BAD, "error:"), exit::chain(&error)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use dns_providers::{OpenMode, Opened, ProviderConfig, Registry};
-use dns_syncd::config::{Config, ConfigError, LeaderKind, SourceKind};
+use dns_syncd::config::{Config, ConfigError};
 use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
 use dns_syncd::resolver::{Resolve, SystemResolver};
 use dns_syncd::source::{EndpointSource, FileSource};
@@ -44,12 +44,7 @@ pub(crate) async fn provider(config: &Config, mode: OpenMode) -> anyhow::Result<
 
 /// Refuses what needs a leader: two processes that both write would undo each other's work.
 pub(crate) fn without_leader(config: &Config) -> anyhow::Result<()> {
-    match config.leader.kind {
-        LeaderKind::None => Ok(()),
-        kind => {
-            Err(ConfigError::new(format!("[Leader] kind {kind:?} is not in this build; hint: run one process")).into())
-        }
-    }
+    Ok(config.without_leader()?)
 }
 
 /// The zone that the config names.
@@ -73,13 +68,8 @@ pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqd
 
 /// The source that the config names.
 pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
-    match (config.source.kind, config.manifests()) {
-        (SourceKind::Files, Some(path)) => Ok(Box::new(FileSource::new(path, config.source.select))),
-        (kind, _) => {
-            let what = format!("[Source] kind {kind:?} is not in this build; hint: `--source PATH` reads manifests");
-            Err(ConfigError::new(what).into())
-        }
-    }
+    let path = config.manifests().ok_or_else(|| config.lacks_source())?;
+    Ok(Box::new(FileSource::new(path, config.source.select)))
 }
 
 /// Who resolves load balancers' names.
@@ -90,7 +80,11 @@ pub(crate) fn resolver(config: &Config) -> anyhow::Result<Arc<dyn Resolve>> {
 
 /// Reads source and zone and plans, writing nothing.
 pub(crate) async fn pass(config: &Config, mode: OpenMode) -> anyhow::Result<Pass> {
-    let opened = provider(config, mode).await?;
+    pass_with(config, provider(config, mode).await?).await
+}
+
+/// As [`pass`] with an opened provider.
+pub(crate) async fn pass_with(config: &Config, opened: Opened) -> anyhow::Result<Pass> {
     let cx = PassContext {
         settings: config.settings(&apex(config, &opened).await?)?,
         provider: opened.provider,

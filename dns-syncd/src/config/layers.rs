@@ -10,6 +10,7 @@ use dns_providers::gcfg::{self, Block, Document, Entry, Key, Place, Schema, Sect
 
 use super::ConfigError;
 use super::cli::Flags;
+use super::variables::variable;
 
 /// The sections and keys of `dns-syncd.conf`.
 const FILE: Schema = Schema(&[FEDERATION, PROVIDER, SOURCE, CLUSTER, SYNC, GUARD, LEADER, ADMIN]);
@@ -160,15 +161,17 @@ impl Layers {
         }
     }
 
+    /// True when the key stands in the file, be it with an empty value.
+    pub(super) fn is_written(&self, section: &'static str, key: &'static str) -> bool {
+        let file = self.file.section(section);
+        // An error about a key stands at the key, or where there is none at the head of the section.
+        file.invalid(key, "").place() != file.missing(key, "").place()
+    }
+
     /// True when a flag or its variable sets the key.
     pub(super) fn is_overridden(&self, section: &'static str, key: &'static str) -> bool {
         self.over.contains_key(&(section, key))
     }
-}
-
-/// The variable of a flag: `--zone-name` is `DNS_SYNCD_ZONE_NAME`.
-pub(super) fn variable(flag: &str) -> String {
-    format!("DNS_SYNCD_{}", flag.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// A place that is none: a flag has no lines.

@@ -7,6 +7,7 @@ pub mod cli;
 mod layers;
 mod read;
 mod reload;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use dnsprovider::{Fqdn, Ttl, ZoneId};
 
 pub use cli::{Cli, Command, Flags};
 pub use reload::Reload;
+pub use variables::unknown_variables;
 
 use crate::source::Select;
 
@@ -60,6 +62,16 @@ pub struct Config {
     pub output: Form,
     /// Form of the log.
     pub log_format: Form,
+    lacking: Lacking,
+}
+
+/// Errors for commands that need what others do without, worded where the settings were read and their places known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lacking {
+    provider: ConfigError,
+    source: ConfigError,
+    /// `None` without an election.
+    leader: Option<ConfigError>,
 }
 
 /// Names, and the zone that they live in.
@@ -95,8 +107,8 @@ pub struct Provider {
 /// Where clusters come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What they are read from.
-    pub kind: SourceKind,
+    /// What they are read from; `release` does without.
+    pub kind: Option<SourceKind>,
     /// Manifests (`files`), or a folder of kubeconfig files (`clusters`).
     pub path: Option<PathBuf>,
     /// Kubeconfig files in the order of merging.
@@ -222,7 +234,7 @@ impl Config {
 
     /// The daemon's own file, where flags or environment name it.
     pub fn file(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-        let path = flags.config.clone().or_else(|| env(&layers::variable("config")));
+        let path = flags.config.clone().or_else(|| env(&variables::variable("config")));
         path.filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
@@ -237,15 +249,28 @@ impl Config {
 
     /// The provider's name, for commands that need one.
     pub fn provider_name(&self) -> Result<&str, ConfigError> {
-        self.provider
-            .name
-            .as_deref()
-            .ok_or_else(|| ConfigError::new("no DNS provider; hint: `--dns-provider coredns`, or `name` in [Provider]"))
+        self.provider.name.as_deref().ok_or_else(|| self.lacking.provider.clone())
+    }
+
+    /// Says that there is no source, or none of its kind in this build.
+    pub fn lacks_source(&self) -> ConfigError {
+        self.lacking.source.clone()
+    }
+
+    /// Says that there is no election of its kind in this build.
+    ///
+    /// # Errors
+    /// When the config asks for one.
+    pub fn without_leader(&self) -> Result<(), ConfigError> {
+        match (self.leader.kind, &self.lacking.leader) {
+            (LeaderKind::None, _) | (_, None) => Ok(()),
+            (_, Some(error)) => Err(error.clone()),
+        }
     }
 
     /// The manifests' path, for a source of kind `files`.
     pub fn manifests(&self) -> Option<&Path> {
-        self.source.path.as_deref().filter(|_| self.source.kind == SourceKind::Files)
+        self.source.path.as_deref().filter(|_| self.source.kind == Some(SourceKind::Files))
     }
 
     /// What the decisions need, for the zone at `apex`: the one that is set, or that the zone's id was found to have.

@@ -13,8 +13,8 @@ use ipnet::IpNet;
 
 use super::layers::Layers;
 use super::{
-    Admin, Cluster, Config, ConfigError, DEFAULT_ADMIN, Federation, Form, Leader, LeaderKind, Provider, Source,
-    SourceKind, Sync,
+    Admin, Cluster, Config, ConfigError, DEFAULT_ADMIN, Federation, Form, Lacking, Leader, LeaderKind, Provider,
+    Source, SourceKind, Sync,
 };
 use crate::source::Select;
 
@@ -32,21 +32,55 @@ pub(super) fn config(layers: &Layers) -> Result<Config, ConfigError> {
         admin: admin(layers)?,
         output: form(layers, "output")?,
         log_format: form(layers, "log-format")?,
+        lacking: lacking(layers),
     })
+}
+
+/// What to say when a command needs what other commands do without.
+fn lacking(layers: &Layers) -> Lacking {
+    let unbuilt = |section, else_do: &str| {
+        let section = layers.of(section, "kind");
+        let kind = section.text("kind")?;
+        Some(section.invalid("kind", format!("`{kind}` is not in this build; hint: {else_do}")).into())
+    };
+    let no_source = || {
+        let hint = "`--source PATH` for manifests in files, or `kind` in [Source]";
+        unset(layers, "Source", "kind", "no source of clusters", hint)
+    };
+    Lacking {
+        provider: unset(
+            layers,
+            "Provider",
+            "name",
+            "no DNS provider",
+            "`--dns-provider coredns`, or `name` in [Provider]",
+        ),
+        source: unbuilt("Source", "`--source PATH` reads manifests").unwrap_or_else(no_source),
+        leader: unbuilt("Leader", "run one process"),
+    }
+}
+
+/// An error about a value that nobody gave: at its place where it is written and empty, else in the words of `what`.
+fn unset(layers: &Layers, section: &'static str, key: &'static str, what: &str, hint: &str) -> ConfigError {
+    if layers.is_written(section, key) {
+        layers.of(section, key).invalid(key, format!("it is empty; hint: {hint}")).into()
+    } else {
+        ConfigError::new(format!("{what}; hint: {hint}"))
+    }
 }
 
 fn federation(layers: &Layers) -> Result<Federation, ConfigError> {
     let of = |key| layers.of("Federation", key);
     let Some(name) = of("name").read("name", LABEL, label)? else {
-        return Err(ConfigError::new("no federation name; hint: `--federation-name NAME`, or `name` in [Federation]"));
+        let hint = "`--federation-name NAME`, or `name` in [Federation]";
+        return Err(unset(layers, "Federation", "name", "no federation name", hint));
     };
     let fqdn = |key| of(key).read(key, "a domain name", |text| Fqdn::parse(text).ok());
     let (zone_name, suffix) = (fqdn("zone-name")?, fqdn("service-dns-suffix")?);
     let zone_id = of("zone-id").text("zone-id").map(|id| ZoneId(id.into()));
     if zone_name.is_none() && zone_id.is_none() {
-        return Err(ConfigError::new(
-            "neither a zone name nor a zone id; hint: `--zone-name example.com`, or `zone-name` in [Federation]",
-        ));
+        let hint = "`--zone-name example.com`, or `zone-name` in [Federation]";
+        return Err(unset(layers, "Federation", "zone-name", "neither a zone name nor a zone id", hint));
     }
     if let (Some(zone), Some(suffix)) = (&zone_name, &suffix)
         && !suffix.is_at_or_below(zone)
@@ -77,17 +111,12 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
     let path = of("path").path("path")?;
     // `--source` always means manifests, whatever the file is set up for.
     let kind = match of("kind").choice("kind", &kinds)? {
-        _ if layers.is_overridden("Source", "path") => SourceKind::Files,
+        _ if layers.is_overridden("Source", "path") => Some(SourceKind::Files),
         Some(SourceKind::Files) if path.is_none() => {
             return Err(of("kind").missing("path", "kind `files` reads manifests from there").into());
         }
-        Some(kind) => kind,
-        None if path.is_some() => SourceKind::Files,
-        None => {
-            return Err(ConfigError::new(
-                "no source of clusters; hint: `--source PATH` for manifests in files, or `kind` in [Source]",
-            ));
-        }
+        None => path.is_some().then_some(SourceKind::Files),
+        kind => kind,
     };
     let select = [("all", Select::All), ("annotated", Select::Annotated), ("exported", Select::Exported)];
     let kubeconfig = of("kubeconfig").path("kubeconfig")?;

@@ -20,6 +20,14 @@ pub(crate) struct Addresses {
     pub(crate) problem: Option<String>,
 }
 
+/// What one server answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ServerAnswer {
+    pub(crate) server: SocketAddr,
+    #[serde(flatten)]
+    pub(crate) answer: Addresses,
+}
+
 /// One answer for programs.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
@@ -49,6 +57,14 @@ fn lines(indent: &str, answers: &[(&Fqdn, &Addresses)]) -> String {
     let rows: Vec<[Cell; 2]> = answers.iter().map(row).collect();
     let widths = Widths::of(rows.iter().map(<[Cell; 2]>::as_slice));
     rows.iter().map(|row| widths.line(indent, row)).collect()
+}
+
+/// What each server answers, a line for each.
+pub(crate) fn servers(answers: &[ServerAnswer]) -> Vec<String> {
+    let row = |of: &ServerAnswer| [Cell::plain(of.server.to_string()), cell(&of.answer)];
+    let rows: Vec<[Cell; 2]> = answers.iter().map(row).collect();
+    let widths = Widths::of(rows.iter().map(<[Cell; 2]>::as_slice));
+    rows.iter().map(|row| widths.line("", row)).collect()
 }
 
 fn cell(answer: &Addresses) -> Cell {

@@ -4,13 +4,28 @@ use std::fmt::Write as _;
 
 use dns_sync_core::Timestamp;
 use dns_syncd::explain::{ChangeView, ClusterView, DesiredView, Explanation, HeldSet, PastChange, SetView};
+use serde::Serialize;
 
+use super::answers::{ServerAnswer, servers};
 use super::clusters::status;
 use super::style::{ASIDE, CHANGED, GOOD, HEAD, paint};
 use super::table::{Cell, Widths};
 
+/// An explanation, and what DNS servers answer just now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Told {
+    #[serde(flatten)]
+    pub(crate) explanation: Explanation,
+    /// By server; none where no server could be asked.
+    pub(crate) answers: Vec<ServerAnswer>,
+    /// Why no server could be asked.
+    #[serde(skip)]
+    pub(crate) unasked: String,
+}
+
 /// The whole explanation with its end of line.
-pub(crate) fn text(explanation: &Explanation, now: Timestamp) -> String {
+pub(crate) fn text(told: &Told, now: Timestamp) -> String {
+    let explanation = &told.explanation;
     let about = match (&explanation.service, &explanation.level) {
         (Some(service), Some(level)) => format!("service {service}, {level}"),
         _ => "no name of this federation".into(),
@@ -19,6 +34,11 @@ pub(crate) fn text(explanation: &Explanation, now: Timestamp) -> String {
     section(&mut text, "leads to", path(explanation));
     section(&mut text, "should be", desired(&explanation.desired));
     section(&mut text, "the zone holds", explanation.held.iter().map(held).collect());
+    let answers = match &told.answers[..] {
+        [] => vec![format!("nothing could be asked: {}", told.unasked)],
+        answers => servers(answers),
+    };
+    section(&mut text, "the server answers", answers);
     section(&mut text, "clusters", clusters(&explanation.clusters, now));
     section(&mut text, "not written yet", explanation.pending.iter().map(change).collect());
     section(&mut text, "refused", explanation.refused.clone());

@@ -67,7 +67,7 @@ impl Setting {
     pub(crate) fn new() -> Self {
         let setting = Self { folder: TempDir::new().unwrap() };
         setting.write("dns-syncd.conf", CONF);
-        setting.write("embedded.conf", "[Global]\nzones = example.test\ndata-dir = data\n");
+        setting.write("embedded.conf", "[Global]\nzones = example.test\ndata-dir = data\nlisten = 127.0.0.1:0\n");
         setting.cluster("eu", &[service("web", &["192.0.2.1"])]);
         setting.cluster("us", &[service("web", &["198.51.100.1"])]);
         setting
