@@ -42,6 +42,7 @@ fn site(name: &str, region: &str, addresses: &[&str]) -> SourceEvent {
         places: Some(BTreeSet::from([Place::new(region, "")])),
         labels: BTreeMap::new(),
         services: BTreeMap::from([(ServiceId::new("lobby", "match"), copy(addresses))]),
+        ..ClusterAnswer::default()
     };
     SourceEvent::Answer { cluster: name.into(), answer }
 }

@@ -1,7 +1,7 @@
 //! The admin address of a running daemon, over real TCP on loopback.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Running {
             ..ServiceCopy::default()
         };
         let services = (0..services).map(|number| (ServiceId::new("shop", format!("s{number}")), copy(number)));
-        let answer = ClusterAnswer { places: None, labels: BTreeMap::new(), services: services.collect() };
+        let answer = ClusterAnswer { services: services.collect(), ..ClusterAnswer::default() };
         self.tell.send(vec![SourceEvent::Answer { cluster: cluster.into(), answer }]).await.unwrap();
     }
 

@@ -42,7 +42,15 @@ fn member(file: &str, text: &str) -> Vec<SourceEvent> {
     read(folder(&[(&format!("clusters/{file}"), text)]).path()).unwrap()
 }
 
+/// What a cluster said, wherever it was read.
 fn answer_of(events: &[SourceEvent], name: &str) -> Option<ClusterAnswer> {
+    let mut answer = placed_answer_of(events, name)?;
+    answer.services.values_mut().for_each(|copy| copy.origin = None);
+    Some(answer)
+}
+
+/// What a cluster said and where that was read.
+fn placed_answer_of(events: &[SourceEvent], name: &str) -> Option<ClusterAnswer> {
     events.iter().find_map(|event| match event {
         SourceEvent::Answer { cluster, answer } if &**cluster == name => Some(answer.clone()),
         _ => None,
@@ -382,7 +390,7 @@ fn an_annotation_that_is_not_json_is_a_problem_that_names_the_service() {
         let events = dump(text);
         let problem = problems(&events).pop().unwrap();
         assert_eq!((problem.cluster, problem.service), (None, Some(web())), "{text}");
-        assert!(problem.reason.contains("dump.json"), "{}", problem.reason);
+        assert!(problem.reason.contains("dump.json:1: the annotation"), "{}", problem.reason);
         assert_eq!(answer_of(&events, "c1").unwrap().services.len(), 0, "{text}");
     }
 }
@@ -422,6 +430,69 @@ fn a_broken_dump_or_one_without_clusters_is_an_error() {
     assert!(read(parts.path()).unwrap_err().reason.contains("b.json:1:"));
 }
 
+//----------- Places in files --------------------------------------------------
+
+/// Where the service `web` and the label `eu.west` were read in a file of the folder.
+fn places(file: &str, text: &str) -> (Option<String>, Option<String>) {
+    let dir = folder(&[(file, text)]);
+    let answer = placed_answer_of(&read(dir.path()).unwrap(), "c1").unwrap();
+    let below = |origin: &std::sync::Arc<str>| {
+        Path::new(&**origin).strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned()
+    };
+    (
+        answer.services.get(&web()).and_then(|copy| copy.origin.as_ref().map(below)),
+        answer.label_origins.get("eu.west").map(below),
+    )
+}
+
+fn yaml(region: &str, address: &str, annotation: &str) -> String {
+    format!(
+        "# nodes\napiVersion: v1\nkind: Node\nmetadata:\n  labels:\n    topology.kubernetes.io/region: {region}\n  name: n\n---\n\
+         kind: List\nitems:\n- kind: Service\n  metadata:\n    annotations: {{{annotation}}}\n    name: web\n    namespace: shop\n  \
+         spec:\n    type: LoadBalancer\n  status:\n    loadBalancer:\n      ingress:\n      - ip: {address}\n---\n{SLICE}\n"
+    )
+}
+
+#[test]
+fn what_will_be_refused_has_the_line_of_its_object_and_all_else_the_file_alone() {
+    let line = Some("c1.yaml:14".to_owned());
+    for (address, annotation) in [
+        ("300.1.1.1", ""),
+        ("127.0.0.1", ""),
+        ("\"fe80::1\"", ""),
+        ("192.0.2.1", "federation.alpha.kubernetes.io/cluster-selector: env in (prod)"),
+        ("192.0.2.1", "dns-syncd.io/ttl: soon"),
+    ] {
+        assert_eq!(places("c1.yaml", &yaml("eu", address, annotation)), (line.clone(), None), "{address} {annotation}");
+    }
+    let file = Some("c1.yaml".to_owned());
+    assert_eq!(places("c1.yaml", &yaml("eu", "192.0.2.1", "")), (file.clone(), None));
+    assert_eq!(places("c1.yaml", &yaml("eu.west", "192.0.2.1", "")), (file, Some("c1.yaml:7".to_owned())));
+}
+
+#[test]
+fn json_has_lines_as_well() {
+    let text = list(&[NODE, SERVICE, SLICE]).replace("},{", "},\n{").replace("192.0.2.1", "::1");
+    let text = text.replace("\"eu\"", "\"eu.west\"");
+    for file in ["c1.json", "c1.yaml", "c1/all.json"] {
+        let line = |line| Some(format!("{file}:{line}"));
+        assert_eq!(places(file, &text), (line(2), line(1)));
+    }
+    // A name that does not stand in the text as it is has no line, but is that name.
+    let escaped = text.replace("\"web\",", "\"w\\u0065b\",");
+    assert_eq!(places("c1.json", &escaped).0, Some("c1.json".to_owned()));
+}
+
+#[test]
+fn a_dump_has_lines_as_well() {
+    let annotation = r#"{\"items\":[{\"cluster\":\"c1\",\"items\":[{\"ip\":\"::1\"}]}]}"#;
+    let annotations = format!(r#","annotations":{{"federation.kubernetes.io/service-ingresses":"{annotation}"}}"#);
+    let text =
+        [cluster("c1", &ready(r#","region":"eu.west""#)), service(r#"{"type":"LoadBalancer"}"#, "{}", &annotations)];
+    let line = |line| Some(format!("dump.json:{line}"));
+    assert_eq!(places("dump.json", &text.join("\n")), (line(2), line(1)));
+}
+
 proptest! {
     /// Whatever a file holds, its cluster answers or is unknown.
     #[test]
@@ -444,5 +515,25 @@ proptest! {
     ) {
         let dir = folder(&[("c1.yaml", &words.concat())]);
         let _ = read(dir.path());
+    }
+
+    /// Whatever stands in federation v1's annotation, its clusters answer, and what is no ingress list is a problem.
+    #[test]
+    fn no_annotation_makes_a_dump_panic(
+        anything: String,
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "null", "1", "\"\"", "\"items\":", "{\"cluster\":\"c1\"", "\"c1\"", "\"ip\":", "\"::1\"",
+                "\"hostname\":", "\"lb.example\"", "\"\\ud800\"",
+            ]),
+            0..30,
+        ),
+    ) {
+        for text in [anything, words.concat()] {
+            let events = dump(&text);
+            prop_assert!(answer_of(&events, "c1").is_some());
+            let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
+            prop_assert!(is_object || !problems(&events).is_empty());
+        }
     }
 }

@@ -75,6 +75,9 @@ pub struct ServiceCopy {
     pub ttl: Option<Arc<str>>,
     /// The text of the annotation `federation.alpha.kubernetes.io/cluster-selector`, unchecked.
     pub selector: Option<Arc<str>>,
+    /// Where it was read, such as a file, for what is refused of it. A line belongs here only where
+    /// [`is_doubtful`](crate::offers::is_doubtful) holds: lines shift, and a copy that differs is planned anew.
+    pub origin: Option<Arc<str>>,
 }
 
 /// A place in the topology: a region, or a zone of a region. Labels are as the nodes have them, unchecked.
@@ -102,6 +105,8 @@ pub struct ClusterAnswer {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The services that count in it.
     pub services: BTreeMap<ServiceId, ServiceCopy>,
+    /// Where topology labels that cannot stand in names ([`is_place_label`](crate::is_place_label)) were read, by label.
+    pub label_origins: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// One thing that a source tells.

@@ -60,6 +60,8 @@ pub struct Cluster {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The services that count in it, as last told.
     pub services: BTreeSet<ServiceId>,
+    /// Where labels that cannot stand in names were read, by label.
+    pub label_origins: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Cluster {
@@ -71,6 +73,7 @@ impl Cluster {
             places: None,
             labels: BTreeMap::new(),
             services: BTreeSet::new(),
+            label_origins: BTreeMap::new(),
         }
     }
 
@@ -267,7 +270,10 @@ impl Federation {
     fn answer(&mut self, cluster: &ClusterName, answer: ClusterAnswer, now: Timestamp) -> Dirty {
         self.departed.remove(cluster);
         let member = self.clusters.entry(cluster.clone()).or_insert_with(|| Cluster::unseen(now, "it is new"));
-        let whole = !member.is_known() || member.places != answer.places || member.labels != answer.labels;
+        let whole = !member.is_known()
+            || member.places != answer.places
+            || member.labels != answer.labels
+            || member.label_origins != answer.label_origins;
         if !member.is_known() {
             member.sight = Sight::Known { since: now };
         }
@@ -278,6 +284,7 @@ impl Federation {
             member.places = answer.places;
         }
         member.labels = answer.labels;
+        member.label_origins = answer.label_origins;
         let before = std::mem::replace(&mut member.services, answer.services.keys().cloned().collect());
 
         let mut changed: BTreeSet<ServiceId> =

@@ -29,7 +29,7 @@ pub mod standing;
 pub mod zone;
 
 pub use event::*;
-pub use naming::{Level, Naming};
+pub use naming::{Level, Naming, is_place_label};
 pub use reconciler::{Batch, FollowUp, Reconciler};
 pub use selector::{Selector, SelectorError};
 pub use settings::{Adopt, AllUnhealthy, ClusterSettings, GuardSettings, Settings};

@@ -101,6 +101,11 @@ pub(crate) fn place_label(text: &str) -> Result<Option<Arc<str>>, String> {
     Err(format!("topology label `{text}` cannot stand in a name: {why}"))
 }
 
+/// Whether a region or zone label can stand in names, or is empty and stands in none.
+pub fn is_place_label(text: &str) -> bool {
+    place_label(text).is_ok()
+}
+
 /// Whether a text is a lower-case label of RFC 1123.
 pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -62,6 +62,7 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
     let mut smallest: Option<u32> = None;
     for (cluster, copy) in cx.federation.copies(service).into_iter().flatten() {
         let mut refuse = |text: String, refused: bool| {
+            let text = copy.origin.as_ref().map(|origin| format!("{origin}: {text}")).unwrap_or(text);
             let note = Note { cluster: Some(cluster.clone()), owner: None, text, refused };
             offers.notes.push(note);
         };
@@ -80,11 +81,9 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
             _ => {}
         }
         if let Some(text) = &copy.ttl {
-            match text.trim().parse::<u32>() {
-                Ok(seconds) if TTL_RANGE.contains(&seconds) && !text.trim().starts_with('+') => {
-                    smallest = smallest.min(Some(seconds)).or(Some(seconds));
-                }
-                _ => refuse(
+            match seconds(text) {
+                Some(seconds) => smallest = smallest.min(Some(seconds)).or(Some(seconds)),
+                None => refuse(
                     format!("annotation dns-syncd.io/ttl `{text}` is ignored: it is not 1 to 86400 seconds"),
                     false,
                 ),
@@ -103,6 +102,24 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
     }
     credited(cx, service, &mut offers);
     offers
+}
+
+/// Whether something of a copy is refused or ignored whatever the settings are.
+pub fn is_doubtful(copy: &ServiceCopy) -> bool {
+    let bad = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Ip(address) => never_published(*address).is_some(),
+        Endpoint::Host(_) => false,
+        Endpoint::Bad(_) => true,
+    };
+    copy.ingress.iter().chain(&copy.external_ips).any(bad)
+        || copy.selector.as_deref().is_some_and(|text| Selector::parse(text).is_err())
+        || copy.ttl.as_deref().is_some_and(|text| seconds(text).is_none())
+}
+
+/// The annotation `dns-syncd.io/ttl`.
+fn seconds(text: &str) -> Option<u32> {
+    let text = text.trim();
+    text.parse().ok().filter(|seconds| TTL_RANGE.contains(seconds) && !text.starts_with('+'))
 }
 
 /// Adds the clusters that have not answered yet and to which the service's claimed sets credit an address.
@@ -174,8 +191,14 @@ fn allowed(
     (addresses, pending)
 }
 
-/// Why an address is never published, or not for this cluster.
+/// Why an address is not published for this cluster.
 fn refusal(address: IpAddr, overrides: &ClusterSettings) -> Option<&'static str> {
+    let outside = || overrides.addresses.as_ref().is_some_and(|nets| !nets.iter().any(|net| net.contains(&address)));
+    never_published(address).or_else(|| outside().then_some("it lies outside the cluster's `addresses`"))
+}
+
+/// Why an address is never published.
+fn never_published(address: IpAddr) -> Option<&'static str> {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -191,8 +214,6 @@ fn refusal(address: IpAddr, overrides: &ClusterSettings) -> Option<&'static str>
         Some("it is unspecified")
     } else if mapped {
         Some("it is an IPv4-mapped IPv6 address; write the IPv4 address")
-    } else if overrides.addresses.as_ref().is_some_and(|nets| !nets.iter().any(|net| net.contains(&address))) {
-        Some("it lies outside the cluster's `addresses`")
     } else {
         None
     }

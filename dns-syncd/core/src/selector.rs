@@ -100,7 +100,36 @@ impl Selector {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(
+            anything: String,
+            words in prop::collection::vec(
+                prop::sample::select(vec![
+                    "[", "]", "{", "}", ",", ":", "null", "1e999", "\"\\ud800\"", "\"\"", "\"key\":", "\"tier\"", "\"operator\":",
+                    "\"In\"", "\"Gt\"", "\"values\":", "[\"prod\"]", "[\"99999999999999999999\"]",
+                ]),
+                0..30,
+            ),
+        ) {
+            let labels = BTreeMap::from([("tier".into(), "prod".into())]);
+            for text in [anything, words.concat()] {
+                let _ = Selector::parse(&text).map(|selector| selector.matches(&labels));
+            }
+        }
+
+        #[test]
+        fn a_selector_that_is_one_is_read_whatever_its_keys_and_values_are(key in ".+", values in prop::collection::vec(".*", 1..4)) {
+            let text = serde_json::json!([{"key": key, "operator": "In", "values": values}]).to_string();
+            let labels = BTreeMap::from([(key.into(), values[0].clone().into())]);
+            let selector = Selector::parse(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert!(selector.matches(&labels) && !selector.matches(&BTreeMap::new()));
+        }
+    }
 
     #[test]
     fn operators_are_those_of_node_affinity() {

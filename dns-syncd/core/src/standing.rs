@@ -128,7 +128,8 @@ fn places(
     let mut label = |text: &str| match place_label(text) {
         Ok(label) => label,
         Err(why) => {
-            refused.insert((name.clone(), format!("{why}; hint: set region or zones in [Cluster \"{name}\"]")));
+            let place = cluster.label_origins.get(text).map(|origin| format!("{origin}: ")).unwrap_or_default();
+            refused.insert((name.clone(), format!("{place}{why}; hint: set region or zones in [Cluster \"{name}\"]")));
             None
         }
     };

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dns_sync_core::offers::is_doubtful;
 use dns_sync_core::{
     ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
+    is_place_label,
 };
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
@@ -94,6 +96,7 @@ fn answer(index: usize, healths: [Health; SERVICES]) -> SourceEvent {
             places: Some(BTreeSet::from([place(index)])),
             labels: BTreeMap::new(),
             services: copies.collect(),
+            ..ClusterAnswer::default()
         },
     }
 }
@@ -396,7 +399,11 @@ proptest! {
             ..ServiceCopy::default()
         };
         let all: BTreeMap<_, _> = (0..services).map(|index| (service(index), copy(index))).collect();
-        let answer = ClusterAnswer { places: Some(BTreeSet::from([place(0)])), labels: BTreeMap::new(), services: all };
+        let answer = ClusterAnswer {
+            places: Some(BTreeSet::from([place(0)])),
+            services: all,
+            ..ClusterAnswer::default()
+        };
         world.daemon.observe(SourceEvent::Answer { cluster: "c0".into(), answer }, world.now);
         world.sync(None)?;
         world.now = world.now.plus(Duration::from_hours(1));
@@ -409,4 +416,65 @@ proptest! {
         let allowed = if before < 10 { before } else { before * usize::from(percent) / 100 };
         prop_assert!(before - world.store.len() <= allowed, "{} of {before} went, {percent} %", before - world.store.len());
     }
+
+    /// A source that gives lines to doubtful copies gives them to all that is refused and to nothing else, and what is
+    /// refused says where it was read.
+    #[test]
+    fn what_is_refused_of_a_copy_is_what_made_it_doubtful(
+        ingress in prop::collection::btree_set(endpoint(), 0..3),
+        external_ips in prop::collection::btree_set(endpoint(), 0..3),
+        selector in prop::sample::select(vec![None, Some("[]"), Some("env in (prod)"), Some("[{}]")]),
+        ttl in prop::sample::select(vec![None, Some("60"), Some(" 86400"), Some("0"), Some("+9"), Some("soon")]),
+        region in prop::sample::select(vec!["eu", "EU", "", "eu.west", "-", "eu_1"]),
+    ) {
+        let copy = ServiceCopy {
+            ingress,
+            external_ips,
+            ready: true,
+            ttl: ttl.map(Into::into),
+            selector: selector.map(Into::into),
+            origin: Some("eu.yaml:3".into()),
+        };
+        let doubtful = is_doubtful(&copy);
+        let answer = ClusterAnswer {
+            places: Some(BTreeSet::from([Place::new(region, "")])),
+            services: BTreeMap::from([(service(0), copy)]),
+            label_origins: BTreeMap::from([(region.into(), "eu.yaml:1".into())]),
+            ..ClusterAnswer::default()
+        };
+        let mut world = World::new(unguarded());
+        world.daemon.observe(SourceEvent::Answer { cluster: "c0".into(), answer }, world.now);
+        world.sync(None)?;
+        let report = world.daemon.report(world.now);
+        let of_labels = |reason: &str| reason.starts_with("eu.yaml:1: topology label");
+        let refused = report.refused.iter().map(|refusal| refusal.reason.as_str());
+        let (labels, of_copy): (Vec<_>, Vec<_>) = refused.partition(|reason| of_labels(reason));
+        prop_assert_eq!(labels.len(), usize::from(!is_place_label(region)), "{:?}", labels);
+        prop_assert!(of_copy.iter().all(|reason| reason.starts_with("eu.yaml:3: ")), "{:?}", of_copy);
+        prop_assert!(report.warnings.iter().all(|text| text.contains("c0: eu.yaml:3: annotation")), "{:?}", report.warnings);
+        prop_assert_eq!(doubtful, !of_copy.is_empty() || !report.warnings.is_empty());
+    }
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let good = ["192.0.2.1", "2001:db8::1", "10.0.0.1"];
+    let bad = [
+        "127.0.0.1",
+        "169.254.1.1",
+        "255.255.255.255",
+        "224.0.0.1",
+        "0.0.0.0",
+        "::",
+        "::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:192.0.2.1",
+    ];
+    let ip = |text: &str| Endpoint::Ip(text.parse().unwrap());
+    prop_oneof![
+        6 => prop::sample::select(good.to_vec()).prop_map(ip),
+        2 => prop::sample::select(bad.to_vec()).prop_map(ip),
+        1 => Just(Endpoint::Bad("300.1.1.1".into())),
+        1 => Just(Endpoint::Host("lb.example.net".into())),
+    ]
 }

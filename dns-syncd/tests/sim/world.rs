@@ -64,6 +64,7 @@ pub(crate) fn answer(cluster: &Cluster) -> ClusterAnswer {
         places: Some(BTreeSet::from([Place::new(&*cluster.region, format!("{}-1", cluster.region))])),
         labels: BTreeMap::new(),
         services: cluster.services.clone(),
+        ..ClusterAnswer::default()
     }
 }
 

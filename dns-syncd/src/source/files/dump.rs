@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::manifest::{Ingress, Kind, Object, Status};
-use super::member::{Selection, endpoint, labels};
+use super::member::{Selection, endpoint, labels, note_origins, origin};
 use crate::source::Select;
 
 const INGRESSES: &str = "federation.kubernetes.io/service-ingresses";
@@ -65,7 +65,7 @@ pub(crate) fn is_dump(objects: &[Object]) -> bool {
 }
 
 /// Reads the objects of a dump; without a `Cluster` it has no clusters.
-pub(crate) fn read(objects: Vec<Object>, select: Select, file: &str) -> Dump {
+pub(crate) fn read(objects: Vec<Object>, select: Select) -> Dump {
     let selection = Selection::new(select, &objects);
     let (clusters, services): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.kind == Kind::Cluster);
     let mut dump = Dump::default();
@@ -94,10 +94,12 @@ pub(crate) fn read(objects: Vec<Object>, select: Select, file: &str) -> Dump {
                     let there = member.answer.services.entry(id.clone()).or_insert_with(|| copy.clone());
                     there.ready |= !items.is_empty();
                     there.ingress.extend(items);
+                    there.origin = Some(origin(there, &service.place));
                 }
             }
             Err(error) => {
-                let reason = format!("{file}: the annotation `{INGRESSES}` is not what federation v1 wrote: {error}");
+                let place = &service.place;
+                let reason = format!("{place}: the annotation `{INGRESSES}` is not what federation v1 wrote: {error}");
                 // Unknown is not empty: a problem that names the service keeps its records as they are.
                 dump.problems.push(Problem { cluster: None, service: Some(id), reason: reason.into() });
             }
@@ -126,7 +128,10 @@ fn member(cluster: Object) -> Member {
         (_, false) => Some(zones.iter().map(|zone| Place::new(region.as_str(), zone.as_str())).collect()),
     };
     let labels = labels(cluster.metadata.labels);
-    Member { answer: ClusterAnswer { places, labels, services: BTreeMap::new() }, lost }
+    let mut answer = ClusterAnswer { places, labels, ..ClusterAnswer::default() };
+    let told = answer.places.iter().flatten().flat_map(|place| [&place.region, &place.zone]);
+    note_origins(&mut answer.label_origins, told, &cluster.place);
+    Member { answer, lost }
 }
 
 fn lost(status: &Status) -> Option<Lost> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
@@ -13,10 +14,26 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 #[derive(Debug, PartialEq)]
 pub(crate) struct Object {
     pub(crate) kind: Kind,
+    pub(crate) place: TextPlace,
     pub(crate) metadata: Metadata,
     pub(crate) spec: Spec,
     pub(crate) status: Status,
     pub(crate) endpoints: Vec<SliceEndpoint>,
+}
+
+/// Where an object was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TextPlace {
+    pub(crate) file: Arc<str>,
+    /// Of its name, from 1; `None` where the name does not stand in the text as it is.
+    line: Option<usize>,
+}
+
+impl fmt::Display for TextPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
 }
 
 /// The kinds that are used.
@@ -33,11 +50,19 @@ pub(crate) enum Kind {
 #[derive(Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata {
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
     pub(crate) namespace: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
     pub(crate) labels: Option<BTreeMap<String, String>>,
     pub(crate) annotations: Option<Annotations>,
+}
+
+/// A name, and where in memory its text was read from.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Name {
+    pub(crate) text: String,
+    /// `None` when it is not a part of what was read, such as after unescaping.
+    address: Option<usize>,
 }
 
 #[derive(Debug, Default, PartialEq, serde::Deserialize)]
@@ -117,11 +142,11 @@ impl Fault {
     }
 }
 
-/// Reads a text. `yaml` says what its name promises; JSON is read wherever it stands.
+/// Reads the text of `file`. `yaml` says what its name promises; JSON is read wherever it stands.
 ///
 /// # Errors
 /// When it is empty or no UTF-8, does not parse, or has a top level without `kind`.
-pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
+pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| Fault {
         line: Some(bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count() as u64),
         message: "it is not UTF-8".to_owned(),
@@ -138,11 +163,11 @@ pub(crate) fn parse(bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
     if raws.is_empty() {
         return Err(Fault::whole("it is empty"));
     }
-    let mut objects = Vec::new();
+    let mut found = Found { file, lines: Lines { text, offset: 0, line: 1 }, objects: Vec::new() };
     for Top(raw) in raws {
-        flatten(raw, None, &mut objects)?;
+        found.flatten(raw, None)?;
     }
-    Ok(objects)
+    Ok(found.objects)
 }
 
 fn json(text: &str) -> Result<Vec<Top>, Fault> {
@@ -175,28 +200,82 @@ fn yaml_documents(text: &str) -> Result<Vec<Top>, Fault> {
     })
 }
 
-/// Takes lists apart. `of` is the kind of the elements where the list names it (`ServiceList`).
-fn flatten(raw: Raw, of: Option<(&str, Option<&str>)>, objects: &mut Vec<Object>) -> Result<(), Fault> {
-    let kind = raw.kind.as_deref().or(of.map(|(kind, _)| kind));
-    let api = raw.api_version.as_deref().or(of.and_then(|(_, api)| api));
-    let Some(kind) = kind else { return Err(Fault::whole("an item of a list has no `kind`")) };
-    if let (Some(of), Some(items)) = (kind.strip_suffix("List"), raw.items) {
-        let of = (!of.is_empty()).then_some((of, api));
-        return items.into_iter().try_for_each(|item| flatten(item, of, objects));
+/// The objects of one text so far.
+struct Found<'a> {
+    file: &'a Arc<str>,
+    lines: Lines<'a>,
+    objects: Vec<Object>,
+}
+
+impl Found<'_> {
+    /// Takes lists apart. `of` is the kind of the elements where the list names it (`ServiceList`).
+    fn flatten(&mut self, raw: Raw, of: Option<(&str, Option<&str>)>) -> Result<(), Fault> {
+        let kind = raw.kind.as_deref().or(of.map(|(kind, _)| kind));
+        let api = raw.api_version.as_deref().or(of.and_then(|(_, api)| api));
+        let Some(kind) = kind else { return Err(Fault::whole("an item of a list has no `kind`")) };
+        if let (Some(of), Some(items)) = (kind.strip_suffix("List"), raw.items) {
+            let of = (!of.is_empty()).then_some((of, api));
+            return items.into_iter().try_for_each(|item| self.flatten(item, of));
+        }
+        let Some(kind) = Kind::read(api, kind) else { return Ok(()) };
+        let metadata = raw.metadata.unwrap_or_default();
+        if metadata.name().is_empty() {
+            return Err(Fault::whole(format!("a {kind:?} has no `metadata.name`")));
+        }
+        let address = metadata.name.as_ref().and_then(|name| name.address);
+        let place = TextPlace { file: self.file.clone(), line: address.and_then(|address| self.lines.at(address)) };
+        self.objects.push(Object {
+            kind,
+            place,
+            metadata,
+            spec: raw.spec.unwrap_or_default(),
+            status: raw.status.unwrap_or_default(),
+            endpoints: raw.endpoints.unwrap_or_default(),
+        });
+        Ok(())
     }
-    let Some(kind) = Kind::read(api, kind) else { return Ok(()) };
-    let metadata = raw.metadata.unwrap_or_default();
-    if metadata.name.as_deref().unwrap_or_default().is_empty() {
-        return Err(Fault::whole(format!("a {kind:?} has no `metadata.name`")));
+}
+
+/// Counts lines, forward alone, so that all objects of a text cost one walk over it.
+struct Lines<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of what was borrowed from the text at this address; `None` elsewhere, or for what an alias repeats.
+    fn at(&mut self, address: usize) -> Option<usize> {
+        let offset = address.checked_sub(self.text.as_ptr().addr())?;
+        let passed = self.text.get(self.offset..offset)?;
+        self.line += passed.matches('\n').count();
+        self.offset = offset;
+        Some(self.line)
     }
-    objects.push(Object {
-        kind,
-        metadata,
-        spec: raw.spec.unwrap_or_default(),
-        status: raw.status.unwrap_or_default(),
-        endpoints: raw.endpoints.unwrap_or_default(),
-    });
-    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name, E> {
+                Ok(Name { text: text.to_owned(), address: Some(text.as_ptr().addr()) })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(Name { text: text.to_owned(), address: None })
+            }
+        }
+
+        deserializer.deserialize_string(NameVisitor)
+    }
 }
 
 impl Kind {

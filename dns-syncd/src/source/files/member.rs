@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dns_sync_core::{ClusterAnswer, Endpoint, Place, ServiceCopy, ServiceId};
+use dns_sync_core::offers::is_doubtful;
+use dns_sync_core::{ClusterAnswer, Endpoint, Place, ServiceCopy, ServiceId, is_place_label};
 
-use super::manifest::{Ingress, Kind, Metadata, Object};
+use super::manifest::{Ingress, Kind, Metadata, Name, Object, TextPlace};
 use crate::source::Select;
 
 const NO_SLICES: &str = "services count but there is no EndpointSlice, so nobody knows which are healthy; \
@@ -26,6 +27,7 @@ pub(crate) fn answer(objects: Vec<Object>, select: Select) -> Result<ClusterAnsw
             Kind::Node => {
                 let labels = object.metadata.labels.unwrap_or_default();
                 if let Some(place) = place(&labels) {
+                    note_origins(&mut answer.label_origins, [&place.region, &place.zone], &object.place);
                     answer.places.get_or_insert_default().insert(place);
                 }
             }
@@ -69,13 +71,33 @@ fn copy(object: Object) -> Option<ServiceCopy> {
     }
     let ingress = object.status.load_balancer.and_then(|balancer| balancer.ingress).unwrap_or_default();
     let annotations = object.metadata.annotations.unwrap_or_default();
-    Some(ServiceCopy {
+    let copy = ServiceCopy {
         ingress: ingress.into_iter().filter(|_| balanced).map(endpoint).collect(),
         external_ips: external_ips.iter().map(|text| address(text)).collect(),
         ready: false,
         ttl: annotations.ttl.map(Into::into),
         selector: annotations.selector.map(Into::into),
-    })
+        origin: None,
+    };
+    Some(ServiceCopy { origin: Some(origin(&copy, &object.place)), ..copy })
+}
+
+/// Where a copy was read, with the line where something of it is wrong.
+pub(crate) fn origin(copy: &ServiceCopy, place: &TextPlace) -> Arc<str> {
+    if is_doubtful(copy) { place.to_string().into() } else { place.file.clone() }
+}
+
+/// Notes where the first of each label that cannot stand in a name was read.
+pub(crate) fn note_origins<'a>(
+    origins: &mut BTreeMap<Arc<str>, Arc<str>>,
+    labels: impl IntoIterator<Item = &'a Arc<str>>,
+    place: &TextPlace,
+) {
+    for label in labels {
+        if !is_place_label(label) && !origins.contains_key(label) {
+            origins.insert(label.clone(), place.to_string().into());
+        }
+    }
 }
 
 fn sliced_service(slice: &Object) -> Option<ServiceId> {
@@ -136,7 +158,7 @@ impl Selection {
 
 impl Metadata {
     pub(crate) fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
+        self.name.as_ref().map(|Name { text, .. }| text.as_str()).unwrap_or_default()
     }
 
     pub(crate) fn namespace(&self) -> &str {

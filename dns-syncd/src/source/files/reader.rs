@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dns_sync_core::{ClusterAnswer, SourceEvent, Timestamp};
@@ -161,7 +162,7 @@ impl Reader {
             }
             self.settling.used(name, Some(&candidate.files));
         }
-        let dump = dump::read(joined(read?), self.select, &origin);
+        let dump = dump::read(joined(read?), self.select);
         if dump.clusters.is_empty() {
             return Err(
                 "it has no `Cluster` object of `federation/v1beta1`; hint: a dump of a federation v1 API server \
@@ -235,9 +236,9 @@ fn joined(lists: Vec<Vec<Object>>) -> Vec<Object> {
 }
 
 fn objects(path: &Path) -> Result<Vec<Object>, String> {
-    let file = path.display();
+    let file = Arc::<str>::from(path.display().to_string());
     let bytes = fs::read(path).map_err(|error| format!("{file}: {}", read_failure(&error)))?;
-    manifest::parse(&bytes, is_yaml(path)).map_err(|fault| match fault.line {
+    manifest::parse(&file, &bytes, is_yaml(path)).map_err(|fault| match fault.line {
         Some(line) => format!("{file}:{line}: {}", fault.message),
         None => format!("{file}: {}", fault.message),
     })
