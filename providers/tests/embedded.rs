@@ -21,6 +21,9 @@ use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::DnsMultiplexer;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt as _;
 
 const ZONE: &str = "example.com";
 
@@ -763,5 +766,107 @@ async fn config_errors_name_key_and_place() {
         let config = ProviderConfig { text: Some(text.to_owned()), file: "embedded.conf".to_owned(), home: None, mode };
         let error = Registry::builtin().open("embedded", config).await.unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::ConfigInvalid, format!("embedded: {message}")));
+    }
+}
+
+//----------- Any octets --------------------------------------------------------
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A good query with octets of it replaced, cut off and put behind.
+fn spoiled_query() -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
+    (changes, any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(
+        |(changes, end, tail)| {
+            let mut octets = query("a.example.com.", RecordType::ANY).to_vec().unwrap();
+            for (place, octet) in changes {
+                let place = place.index(octets.len());
+                octets[place] = octet;
+            }
+            octets.truncate(end.index(octets.len() + 1));
+            octets.extend(tail);
+            octets
+        },
+    )
+}
+
+/// What a damaged zone file may look like: anything, lines whose checksums fit, or the octets of a good one.
+fn saved() -> impl Strategy<Value = Vec<u8>> {
+    let json = prop::sample::select(vec![
+        r#"[{"revision":2,"serial":1,"complete":true},0]"#,
+        r#"[{"revision":2,"serial":1,"complete":true},18446744073709551615]"#,
+        r#"[{"revision":18446744073709551615,"serial":4294967295,"complete":true},1]"#,
+        r#"{"revision":3,"serial":1,"complete":true,"names":[]}"#,
+        r#"{"revision":18446744073709551615,"serial":1,"complete":true,"names":[{"name":"a.example.com.","sets":[]}]}"#,
+        r#"{"name":"a.example.com.","sets":[{"ttl":60,"revision":9,"data":{"A":["192.0.2.1"]}}]}"#,
+        r#"{"name":"a.example.com.","sets":[{"ttl":60,"revision":9,"data":{"A":["192.0.2.1"]},"claim":{"name":"f","federation":"f","credits":[["a"],[],["b"]]}}]}"#,
+        r#"{"name":"a.example.com.","sets":[{"ttl":4294967295,"revision":9,"data":{"A":[]}}]}"#,
+        r#"{"name":"a.example.com.","sets":[{"ttl":1,"revision":9,"data":{"CNAME":""}},{"ttl":1,"revision":1,"data":{"TXT":[[]]}}]}"#,
+        r#"{"name":"elsewhere.test.","sets":[{"ttl":1,"revision":9,"data":{"AAAA":["::1","::1"]}}]}"#,
+        r#"{"name":"","sets":[]}"#,
+        "",
+    ]);
+    let line = json.prop_map(|json| {
+        let sum = u64::from_be_bytes(Sha256::digest(json)[..8].try_into().unwrap());
+        format!("{sum:016x} {json}\n").into_bytes()
+    });
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        (prop::collection::vec(line, 0..5), prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(lines, tail)| [
+            lines.concat(),
+            tail
+        ]
+        .concat()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The server may be silent or say what is wrong, and then answers the next good query.
+    #[test]
+    fn no_octets_keep_the_server_from_the_next_answer(
+        requests in prop::collection::vec(prop_oneof![prop::collection::vec(any::<u8>(), 0..600), spoiled_query()], 1..20),
+    ) {
+        runtime().block_on(async {
+            let opened = serving("").await;
+            put(&opened, &[set("a", &["192.0.2.1"])]).await;
+            let server = opened.endpoints[0];
+            let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            for octets in &requests {
+                socket.send_to(octets, server).await.unwrap();
+                let mut stream = tokio::net::TcpStream::connect(server).await.unwrap();
+                stream.write_all(&u16::try_from(octets.len()).unwrap().to_be_bytes()).await.unwrap();
+                stream.write_all(octets).await.unwrap();
+            }
+            assert_eq!(ask(&opened, "a.example.com.", RecordType::A).await.answers.len(), 1);
+            close(opened).await;
+        });
+    }
+
+    /// The zone is read, or is damaged; a zone that was read can be written to and read again.
+    #[test]
+    fn no_saved_octets_make_the_server_panic(zone in saved(), journal in saved()) {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let keys = data_dir(folder.path());
+            std::fs::write(folder.path().join("example.com.zone"), &zone).unwrap();
+            std::fs::write(folder.path().join("example.com.journal"), &journal).unwrap();
+            let held = match open_as(OpenMode::ReadOnly, &keys).await {
+                Ok(opened) => owners(&opened).await,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.chain());
+                    return;
+                }
+            };
+            let opened = open_as(OpenMode::ReadWrite, &keys).await.unwrap();
+            assert_eq!(owners(&opened).await, held);
+            put(&opened, &[set("new", &["192.0.2.9"])]).await;
+            drop(opened);
+            let reopened = open_as(OpenMode::ReadOnly, &keys).await.unwrap();
+            assert!(owners(&reopened).await.contains(&"new.example.com.".to_owned()));
+        });
     }
 }
