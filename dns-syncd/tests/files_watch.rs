@@ -140,7 +140,9 @@ async fn a_vanished_folder_takes_no_cluster_along() {
     while !told.contains(&"c2 us".to_owned()) {
         told.extend(running.next().await);
     }
-    assert_eq!(told, ["0 problems", "c1 eu", "c2 us"]);
+    // A look in the middle of the rename sees another fault than the next one, which is told as well.
+    assert!(told.ends_with(&["0 problems", "c1 eu", "c2 us"].map(str::to_owned)), "{told:?}");
+    assert!(!told.iter().any(|word| word.contains("disappeared")), "{told:?}");
     running.end().await;
 }
 
