@@ -216,7 +216,7 @@ fn a_selector_that_is_not_json_leaves_the_records_of_its_service() {
     let selector = "{federation.alpha.kubernetes.io/cluster-selector: 'env in (prod)'}";
     setting.cluster("eu", &[annotated("web", &["192.0.2.9"], selector)]);
     let (reason, refused) = refusal(&setting);
-    mentions(&reason, &["cluster selector", "hint:"]);
+    mentions(&reason, &["clusters/eu.yaml:", "cluster selector", "hint:"]);
     assert_eq!(refused["service"], "default/web");
     assert_eq!(setting.zone(), zone);
 }
@@ -232,7 +232,7 @@ fn an_address_that_is_none_or_that_nobody_can_reach_is_refused_alone() {
         let setting = Setting::new();
         setting.cluster("eu", &[service("web", &["192.0.2.1", bad])]);
         let (reason, refused) = refusal(&setting);
-        mentions(&reason, &[word]);
+        mentions(&reason, &[word, "clusters/eu.yaml:"]);
         assert_eq!(refused["cluster"], "eu");
         let records = setting.with_config(&["records", "--output", "json"]).ends(4).json();
         let global = records.as_array().unwrap().iter().find(|set| set["name"] == "web.default.fed.svc.example.test.");
@@ -246,7 +246,7 @@ fn a_region_label_with_a_dot_is_refused_with_a_hint() {
     setting.write("clusters/eu.yaml", &(node("eu.west") + &service("web", &["192.0.2.1"])));
     let ran = setting.with_config(&["plan", "--output", "json"]).ends(4);
     let refused = ran.json()["refused"].clone();
-    mentions(&refused.to_string(), &["eu.west", "[Cluster \\\"eu\\\"]"]);
+    mentions(&refused.to_string(), &["clusters/eu.yaml:", "eu.west", "[Cluster \\\"eu\\\"]"]);
     assert!(!ran.json()["changes"].to_string().contains("eu.west"));
 }
 

@@ -40,7 +40,12 @@ pub(crate) async fn main(cli: Cli) -> ExitCode {
 
 async fn execute(cli: Cli) -> anyhow::Result<Exit> {
     let config = Config::load(&cli.flags, &environment)?;
-    log(&config, matches!(cli.command, Command::Run { show: false }));
+    let level = match cli.command {
+        Command::Run { show: false } => "info",
+        Command::Run { show: true } => "warn",
+        _ => "off",
+    };
+    log(&config, level);
     match cli.command {
         Command::Run { show } => run::run(cli.flags, config, show).await,
         Command::Apply { approve } => apply::run(&config, approve.as_deref()).await,
@@ -53,10 +58,9 @@ async fn execute(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Logs to standard error. The daemon tells what it does; other commands and `--show` print what they found, so they
-/// log only what `RUST_LOG` asks for.
-fn log(config: &Config, is_daemon: bool) {
-    let default = if is_daemon { "info" } else { "off" };
+/// Logs to standard error. The daemon tells what it does, with `--show` only trouble; other commands print what they
+/// found, so they log only what `RUST_LOG` asks for.
+fn log(config: &Config, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
