@@ -812,6 +812,8 @@ fn saved() -> impl Strategy<Value = Vec<u8>> {
         let sum = u64::from_be_bytes(Sha256::digest(json)[..8].try_into().unwrap());
         format!("{sum:016x} {json}\n").into_bytes()
     });
+    let other = prop::collection::vec(any::<u8>(), 0..40).prop_map(|octets| [&octets[..], b"\n"].concat());
+    let line = prop_oneof![4 => line, 1 => other];
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
         (prop::collection::vec(line, 0..5), prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(lines, tail)| [
