@@ -82,3 +82,31 @@ async fn the_embedded_server_answers_what_was_written() {
     opened.served.as_ref().expect("it serves").set_ready().await.expect("the zone is complete");
     answers_follow(opened.provider, opened.endpoints[0]).await;
 }
+
+/// The Corefile of `conf-examples`, but for its port and its etcd, answers what lies in the etcd, in changing order.
+#[tokio::test]
+#[ignore = "needs ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn the_example_corefile_answers_in_changing_order() {
+    let etcd = Etcd::start(EtcdVersion::V3_6).await;
+    let name = "web.default.fed.svc.federation.example";
+    for (leaf, address) in [("a", "192.0.2.1"), ("b", "192.0.2.2")] {
+        let key = format!("/skydns/example/federation/svc/fed/default/web/{leaf}");
+        etcd.put(&key, &format!(r#"{{"host":"{address}","ttl":180,"group":"{name}"}}"#)).await;
+    }
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf-examples/Corefile");
+    let corefile = std::fs::read_to_string(example).expect("the example is there");
+    let here = corefile
+        .replace(":53 {", ":{port} {\n    bind 127.0.0.1")
+        .replace("http://etcd-cluster.my-namespace:2379", &etcd.url())
+        .replace("    health\n", "");
+    assert!(here.contains(&etcd.url()) && here.contains("loadbalance"), "{here}");
+    let coredns = servers::CoreDns::start(&here).await;
+    let mut first = std::collections::BTreeSet::new();
+    // Each order comes up with even odds: a hundred times the same one is no chance.
+    for _ in 0..100 {
+        let answer = query(coredns.address(), &format!("{name}."), "A").await;
+        assert_eq!(answer.addresses(), ["192.0.2.1", "192.0.2.2"]);
+        first.insert(answer.answers[0].to_string());
+    }
+    assert_eq!(first.len(), 2, "{first:?}");
+}
