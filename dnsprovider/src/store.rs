@@ -47,7 +47,7 @@ impl ZoneStore {
     ///
     /// # Errors
     /// - [`ErrorKind::InvalidInput`] when an entry lies outside the zone, is newer than `revision`, or has the key of
-    ///   another.
+    ///   another, and when `revision` is the last number there is.
     pub fn restore(
         provider: &'static str,
         apex: Fqdn,
@@ -55,6 +55,10 @@ impl ZoneStore {
         entries: impl IntoIterator<Item = Entry>,
     ) -> Result<Self, Error> {
         let mut store = Self::new(provider, apex);
+        if revision == u64::MAX {
+            let message = format!("restoring the zone: revision {revision} leaves none for the next change");
+            return Err(Error::new(ErrorKind::InvalidInput, provider, message).with_zone(&store.apex));
+        }
         store.held.version = Version::at(revision);
         for entry in entries {
             let key = entry.key().clone();
@@ -435,6 +439,7 @@ mod tests {
         let saved: Vec<_> = store.entries().cloned().collect();
         let again = ZoneStore::restore("test", name("@"), store.revision(), saved.iter().rev().cloned()).unwrap();
         assert_eq!((again.snapshot(), again.len()), (store.snapshot(), 2));
+        assert!(ZoneStore::restore("test", name("@"), u64::MAX, []).is_err(), "no revision is left");
         assert!(ZoneStore::restore("test", name("@"), 1, saved.clone()).is_err(), "newer than the zone");
         assert!(ZoneStore::restore("test", name("a"), 9, saved.clone()).is_err(), "outside the zone");
         assert!(ZoneStore::restore("test", name("@"), 9, [saved.clone(), saved].concat()).is_err(), "twice");
