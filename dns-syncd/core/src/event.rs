@@ -1,7 +1,7 @@
 //! What sources tell: each cluster's own view, and how far it can be trusted right now.
 //!
 //! A source turns manifests or watch events into these values and decides nothing else: it does not merge clusters,
-//! filter addresses or judge whether a silence means an empty cluster. That is [`crate::Federation`]'s.
+//! filter addresses or judge whether a silence means an empty cluster. That is [`crate::federation::Federation`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
