@@ -85,7 +85,8 @@ pub use memory::MemoryProvider;
 pub use name::{Fqdn, MAX_LABEL_OCTETS, MAX_NAME_OCTETS, NameError};
 pub use order::order;
 pub use provider::{
-    Applied, ApplyContext, DnsProvider, DnsProviderExt, Fence, Outcome, TimeLeft, WatchEvent, WatchStream, Zone, ZoneId,
+    Applied, ApplyContext, DnsProvider, DnsProviderExt, Fence, Lane, Outcome, TimeLeft, WatchEvent, WatchStream, Zone,
+    ZoneId,
 };
 pub use record::{RecordData, RrKey, RrSet, RrSetError, RrType, Ttl};
 pub use snapshot::{Blocks, Cursor, Entry, Page, Snapshot, Version};

@@ -46,13 +46,27 @@ pub struct Fence {
     pub token: u64,
 }
 
-/// Under which conditions a write may still be sent.
+/// Which calls go first where a host grants fewer than are wanted.
+///
+/// Order: the more urgent, the smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// A name whose address is dead waits for it.
+    Urgent,
+    /// All other writes.
+    #[default]
+    Bulk,
+}
+
+/// Under which conditions a write may still be sent, and how soon.
 #[derive(Clone, Default)]
 pub struct ApplyContext {
     /// Leadership; `None` writes unfenced. Backends that cannot check a fence ignore it.
     pub fence: Option<Fence>,
     /// Gives the time that is left, by a clock of the caller's choice; `None` is no deadline.
     pub time_left: Option<TimeLeft>,
+    /// Its place among the calls that wait for the host's rate. Backends without a rate ignore it.
+    pub lane: Lane,
 }
 
 /// Gives the time that is left until a deadline; zero when it has passed.
@@ -68,7 +82,11 @@ impl ApplyContext {
 impl fmt::Debug for ApplyContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self.time_left.as_ref().map(|left| left());
-        f.debug_struct("ApplyContext").field("fence", &self.fence).field("time_left", &left).finish()
+        f.debug_struct("ApplyContext")
+            .field("fence", &self.fence)
+            .field("time_left", &left)
+            .field("lane", &self.lane)
+            .finish()
     }
 }
 

@@ -124,8 +124,6 @@ impl Registry {
         registry.add("memory", memory);
         #[cfg(feature = "coredns")]
         registry.add("coredns", crate::coredns::open);
-        #[cfg(feature = "coredns")]
-        registry.add("coredns", crate::coredns::open);
         #[cfg(feature = "embedded")]
         registry.add("embedded", crate::embedded::open);
         registry

@@ -22,6 +22,8 @@
 
 mod bench;
 mod case;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 pub mod levels;
 #[cfg(feature = "servers")]
 pub mod servers;

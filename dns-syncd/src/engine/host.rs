@@ -6,7 +6,7 @@ use std::time::Duration;
 use dnsprovider::chunk::Packer;
 use dnsprovider::{
     Applied, ApplyContext, Capabilities, ChangeSet, Chunked, Cursor, DnsProvider, DnsProviderExt as _, Error,
-    ErrorKind, Fqdn, Page, Snapshot, Unit, Version, WatchStream, Zone, ZoneId,
+    ErrorKind, Fqdn, Lane, Page, Snapshot, Unit, Version, WatchStream, Zone, ZoneId,
 };
 use tokio::time::Instant;
 
@@ -103,17 +103,18 @@ impl Host {
         self.provider.watch(&self.zone.id, since).await
     }
 
-    pub(super) async fn apply(&self, changes: &ChangeSet) -> Result<Applied, Error> {
-        self.provider.apply(&self.zone.id, changes, &write_context()).await
+    pub(super) async fn apply(&self, changes: &ChangeSet, lane: Lane) -> Result<Applied, Error> {
+        self.provider.apply(&self.zone.id, changes, &write_context(lane)).await
     }
 }
 
 /// Under which conditions a batch may be sent, from now on.
-fn write_context() -> ApplyContext {
+fn write_context(lane: Lane) -> ApplyContext {
     let end = Instant::now() + WRITE_LIMIT;
     ApplyContext {
         // A leader's proof goes here.
         fence: None,
         time_left: Some(Arc::new(move || end.saturating_duration_since(Instant::now()))),
+        lane,
     }
 }

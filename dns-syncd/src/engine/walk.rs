@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dns_sync_core::plan::Urgency;
 use dns_sync_core::{Batch, Reconciler, Settings, SourceEvent, Timestamp};
-use dnsprovider::{Applied, Error, ErrorKind, Fqdn, Outcome, RetryHint, Snapshot, Version};
+use dnsprovider::{Applied, Error, ErrorKind, Fqdn, Lane, Outcome, RetryHint, Snapshot, Version};
 
 use super::backoff::Backoff;
 use super::clock::Clock;
@@ -51,7 +51,8 @@ impl Call {
                 Answer::Names(names, read)
             }
             Self::Write(batch) => {
-                let applied = host.apply(&batch.changes).await;
+                let urgent = batch.urgency.is_some_and(|urgency| urgency <= Urgency::DeadAddress);
+                let applied = host.apply(&batch.changes, if urgent { Lane::Urgent } else { Lane::Bulk }).await;
                 Answer::Written(batch, applied)
             }
         }

@@ -164,7 +164,7 @@ fn nothing_is_sent_after_the_deadline() {
     let calls = AtomicU64::new(0);
     // Asked once before each call here and once inside it by the host.
     let time_left = move || Duration::from_secs(u64::from(calls.fetch_add(1, Ordering::Relaxed) < 4));
-    let context = ApplyContext { fence: None, time_left: Some(Arc::new(time_left)) };
+    let context = ApplyContext { time_left: Some(Arc::new(time_left)), ..ApplyContext::default() };
     let applied = try_apply(&host, FOUR, &context).unwrap();
     assert_eq!(told(&applied), ["a A: done", "b A: done", "c A: not tried", "d A: not tried"]);
     assert_eq!(host.calls(Call::Apply), 2);
