@@ -6,4 +6,7 @@
 
 pub mod azure;
 pub mod clouddns;
+pub mod faults;
+pub mod fixtures;
+pub mod listener;
 pub mod route53;

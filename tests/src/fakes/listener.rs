@@ -1,0 +1,465 @@
+//! The HTTP side that all fakes share: a listener on loopback that collects each request, hands it to a [`Host`] and
+//! does to the answer what the test has ordered in [`Control`].
+//!
+//! It lives in the runtime of the test and ends, with all its connections, when [`Server`] is dropped.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use futures::stream;
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::faults::{Control, Effect};
+
+//----------- Host ---------------------------------------------------
+
+/// A vendor's interface over its state.
+pub trait Host: Send + Sync + 'static {
+    /// The vendor's name of the operation that the request asks for; `unknown` when it is none.
+    fn operation(&self, request: &Request) -> String;
+
+    /// Does the work, at once and whole, and answers.
+    fn answer(&self, request: &Request) -> Answer;
+
+    /// The vendor's answer to a call above its rate; `wait` until the next one is allowed.
+    fn throttled(&self, request: &Request, wait: Duration) -> Answer;
+}
+
+/// A request with all of its body.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: Method,
+    /// The path as it was sent, percent-encoded.
+    pub path: String,
+    /// The query's names and values in their order, decoded.
+    pub query: Vec<(String, String)>,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body; empty where there is none.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The first value of a query parameter.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A header's value where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The path's segments between slashes, percent-decoded; those that are no text are empty.
+    pub fn segments(&self) -> Vec<String> {
+        self.path.trim_start_matches('/').split('/').map(percent_decode).collect()
+    }
+
+    /// The body as text, replacement characters for what is none.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            bytes.push(byte);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// An answer before it is sent.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers beside those of HTTP itself.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// An answer without headers.
+    ///
+    /// # Panics
+    /// When `status` is not an HTTP status.
+    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status of HTTP");
+        Self { status, headers: HeaderMap::new(), body: body.into() }
+    }
+
+    /// Adds a header.
+    ///
+    /// # Panics
+    /// When it cannot be a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap_or_else(|_| panic!("`{value}` cannot be a header's value"));
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+}
+
+//----------- Server -------------------------------------------------
+
+/// A listener that serves one host; ends when dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    control: Arc<Control>,
+    connections: Connections,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on a free port of loopback and serves `host` from now on.
+    ///
+    /// # Panics
+    /// When loopback cannot be listened on: the test fails.
+    pub async fn start(host: Arc<dyn Host>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let control = Arc::new(Control::default());
+        let connections = Connections::default();
+        let listener = Cuttable { listener, connections: Arc::clone(&connections) };
+        let router = axum::Router::new()
+            .fallback(serve)
+            .with_state((host, Arc::clone(&control)))
+            .into_make_service_with_connect_info();
+        let router: axum::extract::connect_info::IntoMakeServiceWithConnectInfo<_, Connection> = router;
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Self { address, control, connections, task }
+    }
+
+    /// `http://127.0.0.1:PORT`, without a final slash.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Faults, rates and the log of calls.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Cuts every open connection; new ones are served.
+    pub fn cut_connections(&self) {
+        for connection in self.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Some(wire) = connection.upgrade() {
+                wire.cut();
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.cut_connections();
+    }
+}
+
+/// Serves one request: its faults, its work, its answer.
+async fn serve(
+    State((host, control)): State<(Arc<dyn Host>, Arc<Control>)>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    request: axum::extract::Request,
+) -> Result<Response, Infallible> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        connection.0.cut(); // the client went away in the middle
+        return Ok(Response::default());
+    };
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default();
+    let path = parts.uri.path().to_owned();
+    let request = Request { method: parts.method, path, query, headers: parts.headers, body };
+
+    let operation = host.operation(&request);
+    let fate = control.begin(&operation, &request);
+    for gate in &fate.gates_before {
+        gate.pass().await;
+    }
+    if matches!(fate.effect, Some(Effect::LoseRequest)) {
+        connection.0.cut();
+        return Ok(Response::default());
+    }
+    let answer = match (&fate.effect, control.take(&operation)) {
+        (Some(Effect::Answer(answer)), _) => (**answer).clone(),
+        (_, Err(wait)) => host.throttled(&request, wait),
+        (_, Ok(())) => {
+            let answer = host.answer(&request);
+            control.note(fate.number, |call| call.done = true);
+            answer
+        }
+    };
+    for gate in &fate.gates_after {
+        gate.pass().await;
+    }
+    if matches!(fate.effect, Some(Effect::LoseAnswer)) {
+        connection.0.cut();
+        return Ok(Response::default());
+    }
+    control.note(fate.number, |call| call.status = Some(answer.status.as_u16()));
+    Ok(response(answer, matches!(fate.effect, Some(Effect::HalfAnswer))))
+}
+
+fn response(answer: Answer, half: bool) -> Response {
+    let Answer { status, mut headers, body } = answer;
+    let body = if half {
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        let first = body.slice(..body.len() / 2);
+        Body::from_stream(stream::unfold(Some(first), async |first| {
+            if let Some(first) = first {
+                return Some((Ok(first), None));
+            }
+            tokio::task::yield_now().await; // what was given so far is sent meanwhile
+            Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+        }))
+    } else {
+        Body::from(body)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+//----------- Connection ---------------------------------------------
+
+type Connections = Arc<Mutex<Vec<Weak<Wire>>>>;
+
+/// Whether a connection has been cut, known to its socket and to the requests on it.
+#[derive(Debug, Default)]
+struct Wire {
+    cut: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Wire {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.waker.register(cx.waker());
+        if self.cut.load(Ordering::Acquire) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Debug)]
+struct Connection(Arc<Wire>);
+
+impl Connected<IncomingStream<'_, Cuttable>> for Connection {
+    fn connect_info(stream: IncomingStream<'_, Cuttable>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
+/// A listener whose connections can be cut.
+struct Cuttable {
+    listener: TcpListener,
+    connections: Connections,
+}
+
+impl Listener for Cuttable {
+    type Io = CuttableStream;
+    type Addr = Connection;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, _) = Listener::accept(&mut self.listener).await;
+        let _ = stream.set_nodelay(true); // small answers are not to wait for a timer
+        let wire = Arc::new(Wire::default());
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|other| other.strong_count() > 0);
+        connections.push(Arc::downgrade(&wire));
+        (CuttableStream { stream, wire: Arc::clone(&wire) }, Connection(wire))
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(Connection(Arc::default()))
+    }
+}
+
+struct CuttableStream {
+    stream: TcpStream,
+    wire: Arc<Wire>,
+}
+
+impl AsyncRead for CuttableStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.wire.check(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for CuttableStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.wire.check(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.check(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::faults::{Fault, Gate, Rate};
+    use super::*;
+
+    /// Answers with what came; counts its work.
+    #[derive(Default)]
+    struct Echo(Mutex<u32>);
+
+    impl Host for Echo {
+        fn operation(&self, request: &Request) -> String {
+            request.segments().swap_remove(0)
+        }
+
+        fn answer(&self, request: &Request) -> Answer {
+            *self.0.lock().expect("no test panics here") += 1;
+            Answer::new(200, format!("{:?} {:?} {}", request.segments(), request.query, request.text()))
+        }
+
+        fn throttled(&self, _: &Request, wait: Duration) -> Answer {
+            Answer::new(429, "slowly").with_header("retry-after", &wait.as_secs().to_string())
+        }
+    }
+
+    async fn start() -> (Server, Arc<Echo>) {
+        let host = Arc::new(Echo::default());
+        (Server::start(Arc::clone(&host) as Arc<dyn Host>).await, host)
+    }
+
+    fn work(host: &Echo) -> u32 {
+        *host.0.lock().expect("no test panics here")
+    }
+
+    /// All that comes back on a connection of its own.
+    async fn ask(server: &Server, path: &str) -> String {
+        let mut stream = TcpStream::connect(server.address).await.expect("the fake listens");
+        let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody");
+        stream.write_all(request.as_bytes()).await.expect("the fake reads");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await; // a reset is an end too
+        String::from_utf8(answer).expect("text")
+    }
+
+    #[tokio::test]
+    async fn a_request_comes_whole_and_is_logged() {
+        let (server, _) = start().await;
+        let answer = ask(&server, "/a%20b/c?d=%2F&d=2").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.ends_with(r#"["a b", "c"] [("d", "/"), ("d", "2")] body"#), "{answer}");
+        let calls = server.control().calls();
+        assert_eq!((calls.len(), &*calls[0].operation, calls[0].status), (1, "a b", Some(200)));
+        assert_eq!(server.control().counts(), BTreeMap::from([("a b".to_owned(), 1)]));
+    }
+
+    #[tokio::test]
+    async fn a_lost_request_does_no_work_and_a_lost_answer_does() {
+        let (server, host) = start().await;
+        server.control().add(Fault::lose_request().on("x").after(1));
+        server.control().add(Fault::lose_answer().on("y").times(2));
+        assert!(ask(&server, "/x").await.contains("200 OK"));
+        assert_eq!((ask(&server, "/x").await, work(&host)), (String::new(), 1));
+        assert_eq!((ask(&server, "/y").await, work(&host)), (String::new(), 2));
+        assert_eq!((ask(&server, "/y").await, work(&host)), (String::new(), 3));
+        assert!(ask(&server, "/y").await.contains("200 OK"));
+        let done: Vec<_> = server.control().calls().into_iter().map(|call| (call.done, call.status)).collect();
+        assert_eq!(done, [(true, Some(200)), (false, None), (true, None), (true, None), (true, Some(200))]);
+    }
+
+    #[tokio::test]
+    async fn half_an_answer_promises_the_whole() {
+        let (server, host) = start().await;
+        server.control().add(Fault::half_answer());
+        let answer = ask(&server, "/half").await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let promised = format!("content-length: {}", 2 * body.len());
+        assert!(head.to_lowercase().contains(&promised) && !body.is_empty(), "{answer}");
+        assert_eq!(work(&host), 1);
+    }
+
+    #[tokio::test]
+    async fn gates_hold_before_and_after_the_work() {
+        let (server, host) = start().await;
+        let (before, after) = (Gate::new(), Gate::new());
+        server.control().add(Fault::hold(&before));
+        server.control().add(Fault::hold_answer(&after));
+        let test = async {
+            before.arrived(1).await;
+            assert_eq!(work(&host), 0);
+            before.release();
+            after.arrived(1).await;
+            assert_eq!(work(&host), 1);
+            assert_eq!(server.control().calls()[0].status, None);
+            after.release();
+        };
+        let (answer, ()) = futures::join!(ask(&server, "/x"), test);
+        assert!(answer.contains("200 OK"));
+    }
+
+    #[tokio::test]
+    async fn what_exceeds_the_rate_is_refused() {
+        let (server, host) = start().await;
+        server.control().limit(Some("x"), Rate::new(0.000_001, 2));
+        for _ in 0..2 {
+            assert!(ask(&server, "/x").await.contains("200 OK"));
+        }
+        let refused = ask(&server, "/x").await;
+        assert!(refused.contains("429") && refused.contains("retry-after: "), "{refused}");
+        assert!(ask(&server, "/y").await.contains("200 OK"));
+        assert_eq!(work(&host), 3);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_server_ends_its_connections() {
+        let (server, _) = start().await;
+        let mut idle = TcpStream::connect(server.address).await.expect("the fake listens");
+        idle.write_all(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.expect("the fake reads");
+        let mut byte = [0];
+        idle.read_exact(&mut byte).await.expect("an answer"); // so the connection is served
+        drop(server);
+        let _ = idle.read_to_end(&mut Vec::new()).await; // ends, or this test does not
+    }
+}
