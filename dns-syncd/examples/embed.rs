@@ -131,8 +131,8 @@ impl DnsProvider for Table {
         Cost { sets: unit.changes.len() as u64, ..Cost::default() }
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        Ok(vec![self.zone.clone()])
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+        Ok([self.zone.clone()].into_iter().filter(|zone| apex.is_none_or(|apex| zone.apex == *apex)).collect())
     }
 
     async fn create_zone(&self, _: &Fqdn) -> Result<Zone, Error> {

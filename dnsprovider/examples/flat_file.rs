@@ -103,8 +103,8 @@ impl DnsProvider for FlatFile {
         Cost { sets: unit.changes.len() as u64, ..Cost::default() }
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        Ok(vec![self.zone()])
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+        Ok([self.zone()].into_iter().filter(|zone| apex.is_none_or(|apex| zone.apex == *apex)).collect())
     }
 
     async fn create_zone(&self, _apex: &Fqdn) -> Result<Zone, Error> {

@@ -127,8 +127,8 @@ impl<P: DnsProvider> DnsProvider for Chunked<P> {
         self.inner.cost(unit)
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        self.inner.zones().await
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+        self.inner.zones(apex).await
     }
 
     async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {

@@ -25,8 +25,8 @@ macro_rules! forward {
             fn cost(&self, unit: &Unit) -> Cost {
                 (**self).cost(unit)
             }
-            async fn zones(&self) -> Result<Vec<Zone>, Error> {
-                (**self).zones().await
+            async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+                (**self).zones(apex).await
             }
             async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {
                 (**self).create_zone(apex).await

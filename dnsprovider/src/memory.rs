@@ -9,8 +9,8 @@
 //! # futures::executor::block_on(async {
 //! let provider = MemoryProvider::new([Fqdn::parse("example.com").unwrap()]);
 //! provider.inject(Fault::fail(ErrorKind::Unavailable).on(Call::Zones));
-//! assert!(provider.zones().await.is_err());
-//! assert_eq!(provider.zones().await.unwrap().len(), 1);
+//! assert!(provider.zones(None).await.is_err());
+//! assert_eq!(provider.zones(None).await.unwrap().len(), 1);
 //! assert_eq!(provider.calls(Call::Zones), 2);
 //! # });
 //! ```
@@ -274,9 +274,10 @@ impl DnsProvider for MemoryProvider {
         }
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
         let effects = self.enter(Call::Zones, &[], &[]).await?;
-        let zones = self.lock().zones.values().map(|held| held.zone.clone()).collect();
+        let of_apex = |zone: &&Zone| apex.is_none_or(|apex| zone.apex == *apex);
+        let zones = self.lock().zones.values().map(|held| &held.zone).filter(of_apex).cloned().collect();
         self.leave(Call::Zones, effects, zones).await
     }
 

@@ -183,11 +183,14 @@ pub trait DnsProvider: Send + Sync + fmt::Debug {
     /// Pure, and additive over units: a batch costs the overhead plus the sum of its units.
     fn cost(&self, unit: &Unit) -> Cost;
 
-    /// Lists the zones that the credentials can see, all pages, in no particular order.
+    /// Lists the zones that the credentials can see, all pages, in no particular order; with an apex only those of that
+    /// name, which may be several or none.
+    ///
+    /// Where a host lets somebody read one zone who may not list them all, asking for that zone alone must do.
     ///
     /// # Errors
     /// When the list cannot be read in full; never a part of it.
-    async fn zones(&self) -> Result<Vec<Zone>, Error>;
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error>;
 
     /// Creates a public zone and gives it as the host stores it.
     ///
@@ -290,7 +293,11 @@ pub trait DnsProviderExt: DnsProvider {
     /// - [`ErrorKind::ZoneNotFound`] when none matches; the message lists those that exist.
     /// - [`ErrorKind::InvalidInput`] when several match; the message lists their ids.
     async fn find_zone(&self, apex: Option<&Fqdn>, id: Option<&ZoneId>) -> Result<Zone, Error> {
-        let mut zones = self.zones().await?;
+        let mut zones = self.zones(apex).await?;
+        if zones.is_empty() && apex.is_some() {
+            // For the message. Who may read one zone only may not list them, which is no answer to what was asked.
+            zones = self.zones(None).await.unwrap_or_default();
+        }
         zones.sort_by(|a, b| (&a.apex, &a.id).cmp(&(&b.apex, &b.id)));
         let list = |zones: &[Zone]| {
             zones.iter().map(|zone| format!("`{}` (id `{}`)", zone.apex, zone.id)).collect::<Vec<_>>().join(", ")

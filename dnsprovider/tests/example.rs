@@ -36,7 +36,7 @@ fn the_demo_moves_an_address_and_keeps_what_it_does_not_know() {
 fn any_text_survives_the_file() {
     block_on(async {
         let (provider, path) = file("text.zone", "");
-        let zone = provider.zones().await.unwrap().remove(0);
+        let zone = provider.zones(None).await.unwrap().remove(0);
         let key = RrKey::new(Fqdn::parse("t.example.com").unwrap(), RrType::Txt);
         let all: Vec<u8> = (0..=255).collect();
         let records = [RecordData::txt(all), RecordData::txt("")];
@@ -54,7 +54,7 @@ fn what_it_declares_not_to_do_it_refuses_and_the_file_stays() {
     block_on(async {
         let line = "www.example.com. 60 A 192.0.2.1\n";
         let (provider, path) = file("gaps.zone", line);
-        let zone = provider.zones().await.unwrap().remove(0);
+        let zone = provider.zones(None).await.unwrap().remove(0);
         let snapshot = provider.read_zone(&zone.id).await.unwrap();
         let held = snapshot.iter().next().unwrap();
 
@@ -76,7 +76,7 @@ fn what_it_declares_not_to_do_it_refuses_and_the_file_stays() {
 fn a_line_that_is_not_understood_is_an_error_with_its_number() {
     for line in ["# a comment", "www.example.com. 60 A 192.0.2.300", "www.example.com. x A 192.0.2.1"] {
         let (provider, _path) = file("broken.zone", &format!("a.example.com. 60 A 192.0.2.1\n{line}\n"));
-        let zone = block_on(provider.zones()).unwrap().remove(0);
+        let zone = block_on(provider.zones(None)).unwrap().remove(0);
         let error = block_on(provider.read_zone(&zone.id)).unwrap_err();
         assert!(error.kind() == ErrorKind::Protocol && error.message().contains("line 2"), "{error}");
     }

@@ -49,7 +49,7 @@ async fn a_second_provider_of_one_name_is_refused_and_the_first_stays() {
 async fn memory_has_the_zones_of_its_config() {
     let registry = Registry::builtin();
     let opened = registry.open("memory", config(Some("[Global]\nzones = a.test, b.test"))).await.unwrap();
-    assert_eq!(opened.provider.zones().await.unwrap().len(), 2);
+    assert_eq!(opened.provider.zones(None).await.unwrap().len(), 2);
     assert!(opened.endpoints.is_empty() && opened.served.is_none());
     let error = registry.open("memory", config(Some("[Global]\nzone = a"))).await.unwrap_err();
     assert_eq!(

@@ -49,6 +49,7 @@ enum Fault {
     MatchesWildcards,
     ReadsBelow,
     GivesEmptyNames,
+    ListsZonesOfAnyApex,
     // Errors.
     EmptyWhereThereIsNoZone,
     ReadsOutsideTheZone,
@@ -196,8 +197,8 @@ impl DnsProvider for Broken {
         self.inner.cost(unit)
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        self.inner.zones().await
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+        self.inner.zones(apex.filter(|_| self.fault != Fault::ListsZonesOfAnyApex)).await
     }
 
     async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {
@@ -420,6 +421,7 @@ caught! {
     pages_overlap: RepeatsTheLastName by pages_hold_each_set_once_and_no_name_twice;
     wildcards_match: MatchesWildcards by a_wildcard_is_a_name;
     names_are_read_with_all_below: ReadsBelow by reading_names_gives_exactly_those_names;
+    zones_of_any_apex_are_listed: ListsZonesOfAnyApex by the_zone_is_listed;
     absent_names_are_empty: GivesEmptyNames by absent_names_are_absent_from_what_is_read;
     a_missing_zone_is_empty: EmptyWhereThereIsNoZone by a_missing_zone_is_said_so;
     names_outside_are_ignored: ReadsOutsideTheZone by a_name_outside_the_zone_is_refused;

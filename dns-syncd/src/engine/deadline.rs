@@ -46,8 +46,8 @@ impl<P: DnsProvider> DnsProvider for Deadline<P> {
         self.inner.cost(unit)
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        self.bound("listing the zones", self.inner.zones()).await
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
+        self.bound("listing the zones", self.inner.zones(apex)).await
     }
 
     async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {

@@ -207,7 +207,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_have_an_end() {
         let (sent, answer) = send(true, usize::MAX, || failure(ErrorKind::Unavailable, None, Fate::Unknown)).await;
-        assert_eq!((sent, answer.unwrap_err().fate), (ATTEMPTS, Fate::Unknown));
+        assert_eq!((sent, answer.expect_err("it never succeeds").fate), (ATTEMPTS, Fate::Unknown));
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,14 +229,14 @@ mod tests {
         let bucket = Bucket::new(Rate { operation: Operation::Create, per_second: 0.01, burst: 1 });
         let call = Call { provider: "test", what: "asking", buckets: &[&bucket], turn: Turn::Bulk, repeatable: true };
         call.send(None, async || Ok(())).await.expect("the bucket is full");
-        let late = call.send(None, async || Ok(())).await.unwrap_err();
+        let late = call.send(None, async || Ok(())).await.expect_err("no token for minutes");
         assert_eq!((late.fate, late.error.kind()), (Fate::NotSent, ErrorKind::RateLimited));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_without_answer_is_unknown() {
         let call = Call { provider: "test", what: "asking", buckets: &[], turn: Turn::Bulk, repeatable: false };
-        let lost = call.send(None, std::future::pending::<Result<(), Failure>>).await.unwrap_err();
+        let lost = call.send(None, std::future::pending::<Result<(), Failure>>).await.expect_err("nobody answers");
         assert_eq!((lost.fate, lost.error.kind()), (Fate::Unknown, ErrorKind::Timeout));
     }
 }

@@ -216,13 +216,14 @@ impl DnsProvider for CoreDns {
         names.into_iter().filter_map(cost).fold(Cost::default(), |sum, cost| sum + cost)
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
         let zone = |(place, layout): (usize, &Layout)| Zone {
             id: ZoneId(place.to_string().into()),
             apex: layout.apex.clone(),
             private: false,
         };
-        Ok(self.layouts.iter().enumerate().map(zone).collect())
+        let zones = self.layouts.iter().enumerate().map(zone);
+        Ok(zones.filter(|zone| apex.is_none_or(|apex| zone.apex == *apex)).collect())
     }
 
     async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {

@@ -254,10 +254,10 @@ impl DnsProvider for EmbeddedProvider {
         Cost { sets: unit.changes.len() as u64, ..Cost::default() }
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+    async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {
         let zone =
             |(id, zone): (&ZoneId, &Arc<HostedZone>)| Zone { id: id.clone(), apex: zone.apex.clone(), private: false };
-        Ok(self.zones.iter().map(zone).collect())
+        Ok(self.zones.iter().map(zone).filter(|zone| apex.is_none_or(|apex| zone.apex == *apex)).collect())
     }
 
     async fn create_zone(&self, apex: &Fqdn) -> Result<Zone, Error> {

@@ -16,9 +16,14 @@ pub const LEVEL: Level = Level {
 
 /// [`dnsprovider::DnsProvider::zones`] gives the zone, once.
 pub async fn the_zone_is_listed(bench: &Bench) -> Result<(), Failure> {
-    let zones = bench.provider.zones().await?;
+    let zones = bench.provider.zones(None).await?;
     let found: Vec<_> = zones.iter().filter(|zone| zone.id == bench.zone.id).collect();
     ensure!(found == [&bench.zone], "listed as {found:?}");
+    let named = bench.provider.zones(Some(&bench.zone.apex)).await?;
+    ensure!(named.contains(&bench.zone), "asked for by its apex, it is not among {named:?}");
+    ensure!(named.iter().all(|zone| zone.apex == bench.zone.apex), "asked for one apex, there are {named:?}");
+    let absent = bench.provider.zones(Some(&bench.name("no-zone"))).await?;
+    ensure!(absent.is_empty(), "asked for an apex without a zone, there are {absent:?}");
     Ok(())
 }
 
@@ -146,18 +151,18 @@ pub async fn a_claim_changes_alone(bench: &Bench) -> Result<(), Failure> {
 /// Or refused, without [`dnsprovider::Capabilities::manages_zones`].
 pub async fn zones_are_created_and_deleted(bench: &Bench) -> Result<(), Failure> {
     let (provider, apex) = (&bench.provider, bench.name("zone"));
-    let before = provider.zones().await?.len();
+    let before = provider.zones(None).await?.len();
     if !bench.can.manages_zones {
         let kinds = (provider.create_zone(&apex).await.err(), provider.delete_zone(&bench.zone.id).await.err());
         let kinds = (kinds.0.map(|error| error.kind()), kinds.1.map(|error| error.kind()));
         let unsupported = Some(ErrorKind::Unsupported);
         ensure!(kinds == (unsupported, unsupported), "creating and deleting a zone gave {kinds:?}");
-        ensure!(provider.zones().await?.len() == before, "it was refused, and yet the zones changed");
+        ensure!(provider.zones(None).await?.len() == before, "it was refused, and yet the zones changed");
         return Ok(());
     }
     let zone = provider.create_zone(&apex).await?;
     ensure!(zone.apex == apex, "`{apex}` was created as `{}`", zone.apex);
-    let listed = provider.zones().await?;
+    let listed = provider.zones(None).await?;
     ensure!(listed.contains(&zone) && listed.len() == before + 1, "after creating one: {listed:?}");
 
     let name: Fqdn = apex.prepend("www").map_err(|error| Failure::new(error.to_string()))?;
@@ -171,7 +176,7 @@ pub async fn zones_are_created_and_deleted(bench: &Bench) -> Result<(), Failure>
     provider.apply(&zone.id, &delete, &dnsprovider::ApplyContext::default()).await?;
 
     provider.delete_zone(&zone.id).await?;
-    ensure!(provider.zones().await?.len() == before, "the deleted zone is still listed");
+    ensure!(provider.zones(None).await?.len() == before, "the deleted zone is still listed");
     let again = provider.delete_zone(&zone.id).await.err().map(|error| error.kind());
     ensure!(again == Some(ErrorKind::ZoneNotFound), "deleting a zone that is gone gave {again:?}");
     Ok(())
