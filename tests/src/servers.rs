@@ -6,11 +6,13 @@
 mod coredns;
 mod dns;
 mod etcd;
+mod mirror;
 mod process;
 
 pub use coredns::CoreDns;
 pub use dns::{Answer, query, try_query};
 pub use etcd::{Etcd, EtcdVersion};
+pub use mirror::Mirror;
 
 use std::path::{Path, PathBuf};
 
