@@ -1,4 +1,4 @@
-//! `check`: is everything there that the daemon needs? Reads only.
+//! `check`: is everything there that the daemon needs? Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use super::ask::{Asker, refusing};
 use super::clusters::{observed, settings};
 use super::delegation::{Authority, authority, delegation};
 use super::exit::Exit;
+use super::rights::rights;
 use super::{exit, open, progress};
 use crate::output;
 use crate::output::check::{Finding, Mark};
@@ -122,6 +123,9 @@ async fn provider(config: &Config, opened: &Opened, findings: &mut Vec<Finding>)
     view.load(snapshot);
     let foreign = view.iter().filter(|entry| view.ownership(entry) == Ownership::Foreign).count();
     let wanted = wanted(config, settings).await;
+    if let Some(finding) = rights(provider, &zone).await {
+        findings.push(finding);
+    }
     let allowed = capabilities.limits.sets_per_zone;
     let shortfall = match (allowed, wanted) {
         (Some(allowed), Some(wanted)) => (foreign as u64 + wanted as u64).saturating_sub(allowed),

@@ -13,6 +13,7 @@ mod plan;
 mod progress;
 mod records;
 mod release;
+mod rights;
 mod run;
 mod show;
 
