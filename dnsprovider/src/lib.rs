@@ -51,13 +51,14 @@
 //! 2. **Reading.** Turn the host's spelling into [`Fqdn`], [`Ttl`] and [`RecordData`] at the edge. What these cannot say
 //!    (aliases, routing policies, other types) becomes [`RecordData::Opaque`], so that nobody writes over it. Give each
 //!    [`Entry`] the [`Version`] that guards its next write.
-//! 3. **Applying.** Send one batch, in the order of the units, each change on the condition of its pre-image. Tell each
+//! 3. **Applying.** Refuse what [`admit()`] refuses, unsent. Send one batch, in the order of the units, each change on the condition of its pre-image. Tell each
 //!    outcome as it is: [`Outcome::Unknown`] when the answer was lost, `Err` only when nothing was changed. Do not split,
 //!    reorder or retry: callers wrap the backend in [`Chunked`].
 //! 4. **Errors.** Map each code of the host to one [`ErrorKind`] and, where it says when to come back, a [`RetryHint`].
 //! 5. **Proof.** Run the conformance suite of the `dns-conformance` crate on it. When in doubt do what
 //!    [`MemoryProvider`] does, or [`store::ZoneStore`] below it.
 
+mod admit;
 pub mod capabilities;
 mod change;
 pub mod chunk;
@@ -75,6 +76,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
+pub use admit::admit;
 pub use capabilities::{Capabilities, Cost};
 pub use change::{Action, Change, ChangeSet, Unit};
 pub use chunk::Chunked;

@@ -54,7 +54,6 @@ pub(super) fn unit(
 
 fn change(change: &Change, capabilities: &Capabilities, effects: &[Effect]) -> Result<(), Outcome> {
     let refuse = |kind, why: String| Err(Outcome::Refused(error(kind, why).with_key(&change.key)));
-    let limits = &capabilities.limits;
     for effect in effects {
         match effect {
             Effect::Refuse(key, ErrorKind::Conflict) if *key == change.key => return Err(Outcome::Conflict),
@@ -64,24 +63,7 @@ fn change(change: &Change, capabilities: &Capabilities, effects: &[Effect]) -> R
             _ => {}
         }
     }
-    if !capabilities.record_types.contains(&change.key.rr_type) {
-        return refuse(ErrorKind::Unsupported, format!("writing the type `{}`: this host cannot", change.key.rr_type));
-    }
-    if !capabilities.claims && change.before.iter().chain(&change.after).any(|data| data.claim.is_some()) {
-        return refuse(ErrorKind::Unsupported, "storing a claim with its set: this host cannot".to_owned());
-    }
-    let Some(after) = &change.after else { return Ok(()) };
-    let (ttl, records) = (after.set.ttl(), after.set.records().len());
-    if ttl < limits.min_ttl || ttl > limits.max_ttl {
-        let range = format!("{} to {}", limits.min_ttl, limits.max_ttl);
-        return refuse(ErrorKind::InvalidInput, format!("writing the TTL {ttl}: this host allows {range}"));
-    }
-    match limits.records_per_set {
-        Some(most) if records > most => {
-            refuse(ErrorKind::LimitExceeded, format!("writing {records} records: this host allows {most} in a set"))
-        }
-        _ => Ok(()),
-    }
+    crate::admit::within(change, capabilities, super::NAME).map_err(Outcome::Refused)
 }
 
 /// What a host tells that has one verdict for a batch: all done, or the first reason why nothing is.
