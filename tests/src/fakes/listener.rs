@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures::stream;
@@ -56,6 +56,27 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request that came on no connection: `target` is its path and query.
+    ///
+    /// # Panics
+    /// When `method` is no method or `target` no target.
+    pub fn new(method: &str, target: &str, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Self {
+        let uri: Uri = target.parse().unwrap_or_else(|error| panic!("`{target}`: {error}"));
+        let header = |(name, value): &(&'static str, &str)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap_or_else(|error| panic!("{name}: {error}")),
+            )
+        };
+        let method = method.parse().unwrap_or_else(|error| panic!("`{method}`: {error}"));
+        Self::from_parts(method, &uri, headers.iter().map(header).collect(), body.into())
+    }
+
+    fn from_parts(method: Method, uri: &Uri, headers: HeaderMap, body: Bytes) -> Self {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default();
+        Self { method, path: uri.path().to_owned(), query, headers, body }
+    }
+
     /// The first value of a query parameter.
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -197,9 +218,7 @@ async fn serve(
         connection.0.cut(); // the client went away in the middle
         return Ok(Response::default());
     };
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default();
-    let path = parts.uri.path().to_owned();
-    let request = Request { method: parts.method, path, query, headers: parts.headers, body };
+    let request = Request::from_parts(parts.method, &parts.uri, parts.headers, body);
 
     let operation = host.operation(&request);
     let fate = control.begin(&operation, &request);
