@@ -204,9 +204,9 @@ impl Call<'_> {
         self.change_set(&ChangeBody { additions: &additions, deletions: &deletions, root: "entity.rrset" })
     }
 
-    /// Makes a change of one set; gives the set that was added.
+    /// Makes a change of one set; gives the set that was added, if one was.
     fn change_set(&mut self, body: &ChangeBody<'_>) -> Result<Value, Refusal> {
-        Ok(self.change(body)?["additions"][0].take())
+        Ok(self.change(body)?.pointer_mut("/additions/0").map(Value::take).unwrap_or_default())
     }
 }
 
