@@ -8,6 +8,10 @@
 //! Snapshot    → ZoneView  ───┘
 //! ```
 //!
+//! A host that stores no claims gets them as TXT sets, one per service ([`ledger`]). [`zone::ZoneView`] puts them back on the
+//! sets when it reads, and [`Reconciler::next_batch`] takes them off and adds the TXT when it writes; between the two
+//! every decision is the same for all hosts.
+//!
 //! [`Reconciler`] holds these pieces and is what the daemon, `apply` and `plan` drive.
 
 pub mod context;
@@ -16,6 +20,7 @@ pub mod event;
 pub mod federation;
 pub mod guard;
 pub mod hosts;
+pub mod ledger;
 pub mod losses;
 pub mod memory;
 mod naming;

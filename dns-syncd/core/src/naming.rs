@@ -9,6 +9,7 @@ use std::sync::Arc;
 use dnsprovider::{Fqdn, NameError};
 
 use crate::event::ServiceId;
+use crate::ledger::LABEL;
 use crate::settings::Settings;
 
 /// Where in the topology a name is valid.
@@ -62,6 +63,24 @@ impl Naming {
             Level::Zone { region, zone } => format!(".{zone}.{region}"),
         };
         self.suffix.prepend(&format!("{name}.{namespace}.{federation}.svc{place}"))
+    }
+
+    /// Where the claims on a service's sets stand on a host that stores none.
+    ///
+    /// # Errors
+    /// When the name would break a limit of DNS.
+    pub fn ledger(&self, service: &ServiceId) -> Result<Fqdn, NameError> {
+        let (name, namespace, federation) = (&service.name, &service.namespace, &self.federation);
+        self.suffix.prepend(&format!("{LABEL}.{name}.{namespace}.{federation}.svc"))
+    }
+
+    /// The service whose claims stand at a name; `None` when it is no such name of this federation and suffix.
+    pub fn parse_ledger(&self, owner: &Fqdn) -> Option<ServiceId> {
+        if owner.labels().next() != Some(LABEL) {
+            return None;
+        }
+        let (service, level) = self.parse(&owner.parent()?)?;
+        (level == Level::Global).then_some(service)
     }
 
     /// The service and level that a name stands for; `None` when it is no name of this federation.
@@ -136,6 +155,17 @@ mod tests {
             let name = naming().name(&nginx, &level).unwrap();
             assert_eq!(name.as_str(), text);
             assert_eq!(naming().parse(&name), Some((nginx.clone(), level)));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_claims_leads_to_the_service_and_no_further() {
+        let nginx = ServiceId::new("test", "nginx");
+        let owner = naming().ledger(&nginx).unwrap();
+        assert_eq!(owner.as_str(), "_dns-syncd.nginx.test.ufp.svc.example.com.");
+        assert_eq!((naming().parse_ledger(&owner), naming().parse(&owner)), (Some(nginx), None));
+        for other in ["nginx.test.ufp.svc.example.com", "_dns-syncd.nginx.test.ufp.svc.r1.example.com"] {
+            assert_eq!(naming().parse_ledger(&Fqdn::parse(other).unwrap()), None, "{other}");
         }
     }
 

@@ -22,6 +22,7 @@ use dnsprovider::{Blocks, Change, Claim, ClaimedSet, Credits, Entry, Fqdn, Recor
 use crate::context::{Context, Note};
 use crate::desired::{Desired, DesiredName};
 use crate::event::{ClusterName, ServiceId};
+use crate::ledger;
 use crate::losses::{LossCount, Losses};
 use crate::settings::Adopt;
 use crate::zone::Ownership;
@@ -99,12 +100,19 @@ pub struct ServicePlan {
     pub refused: Vec<Refusal>,
     /// Remarks that are no refusals.
     pub warnings: Vec<String>,
+    /// On a host that stores no claims: the TXT set that lists them says something else than what the zone holds.
+    pub relists: bool,
 }
 
 impl ServicePlan {
     /// True when there is nothing to do and nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.refused.is_empty() && self.warnings.is_empty()
+        !self.is_work() && self.refused.is_empty() && self.warnings.is_empty()
+    }
+
+    /// True when there is something to write.
+    pub fn is_work(&self) -> bool {
+        !self.changes.is_empty() || self.relists
     }
 
     /// What its changes count against the guard's budgets.
@@ -147,11 +155,20 @@ pub fn plan_service(
             plan.warnings.push(format!("{service}{cluster}{owner}: {}", note.text));
         }
     }
+    let is_wanted = *desired != Desired::Nothing;
+    if let Some(reason) = cx.zone.blocked(service).filter(|_| is_wanted) {
+        let service = Some(service.clone());
+        plan.refused.push(Refusal { owner: None, rr_type: None, cluster: None, service, reason });
+        return plan;
+    }
+    plan.relists = cx.zone.ledger_of(service).is_ok_and(|at| cx.zone.is_stale(&at));
     let names = match desired {
         Desired::AsHeld { .. } => return plan,
         Desired::Nothing => None,
         Desired::Names(names) => Some(names),
     };
+    let storable = names.filter(|_| cx.zone.has_ledgers()).map(with_storable_credits);
+    let names = storable.as_ref().or(names);
     let held = cx.zone.names_of(service);
     let owners: BTreeSet<&Fqdn> = held.chain(names.into_iter().flat_map(|names| names.keys())).collect();
     for owner in owners {
@@ -161,6 +178,17 @@ pub fn plan_service(
     plan
 }
 
+/// The names with the credits that a TXT set has room for.
+fn with_storable_credits(names: &BTreeMap<Fqdn, DesiredName>) -> BTreeMap<Fqdn, DesiredName> {
+    let mut names = names.clone();
+    let sets = names.values_mut().flat_map(|name| {
+        let place = ledger::place_of(&name.level);
+        name.sets.iter_mut().chain(&mut name.stand_in).map(move |set| (place.clone(), set))
+    });
+    ledger::drop_long_credits(&mut sets.collect::<Vec<_>>());
+    names
+}
+
 /// Plans the deletion of sets that carry our claim at names that are none of this federation.
 pub fn plan_strays(cx: &Context<'_>) -> ServicePlan {
     let mut plan = ServicePlan::default();
@@ -168,6 +196,7 @@ pub fn plan_strays(cx: &Context<'_>) -> ServicePlan {
     if cx.standings.some_unanswered {
         return plan;
     }
+    plan.relists = cx.zone.stray_ledgers().any(|at| cx.zone.is_stale(at));
     for entry in cx.zone.strays().iter().flat_map(|owner| cx.zone.at(owner)) {
         if cx.zone.ownership(entry) == Ownership::Ours {
             plan.changes.push(PlannedChange {
@@ -239,6 +268,7 @@ impl NamePlan<'_> {
                 reason,
             });
         };
+        let describe = |entry: &Entry| describe(entry, self.cx.zone.is_changed(entry));
         if let Some(entry) = foreign.iter().find(|entry| entry.blocks == Blocks::Name) {
             refuse(None, format!("a foreign set ({}) blocks the name", describe(entry)));
             // What is ours already may still change or go; nothing new comes beside a stranger.
@@ -307,8 +337,14 @@ impl NamePlan<'_> {
     }
 }
 
-fn describe(entry: &Entry) -> String {
+/// A foreign set in a few words; `changed`: it was ours.
+fn describe(entry: &Entry, changed: bool) -> String {
     let records: Vec<String> = entry.data.set.records().iter().take(3).map(ToString::to_string).collect();
     let claim = entry.data.claim_name().map(|claim| format!(", claimed by `{claim}`")).unwrap_or_default();
-    format!("{} {}{claim}", entry.data.set.rr_type(), records.join(" "))
+    let changed = if changed {
+        ", once ours and changed by somebody else; hint: delete it and it is written anew, or adopt it"
+    } else {
+        ""
+    };
+    format!("{} {}{claim}{changed}", entry.data.set.rr_type(), records.join(" "))
 }

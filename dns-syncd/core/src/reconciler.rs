@@ -5,6 +5,7 @@
 //! In: events, snapshots, outcomes, the time · Out: change sets, reports · Pure: yes.
 
 mod inspect;
+mod ledgers;
 mod outcome;
 mod queue;
 mod report;
@@ -13,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dnsprovider::{Capabilities, ChangeSet, Fqdn, Snapshot};
+use dnsprovider::capabilities::Atomicity;
+use dnsprovider::{Applied, Capabilities, Change, ChangeSet, Fqdn, Outcome, RrKey, Snapshot};
 
 use crate::context::Context;
 use crate::desired::desired;
@@ -37,11 +39,31 @@ type PlanKey = Option<ServiceId>;
 /// What one call to the provider should write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// The units, targets before the CNAMEs that point at them.
+    /// The units, targets before the CNAMEs that point at them, as the host takes them: where it stores no claims,
+    /// without claims and with the TXT sets that list them.
     pub changes: ChangeSet,
     /// The most urgent of them.
     pub urgency: Option<Urgency>,
     plans: BTreeSet<PlanKey>,
+    /// On a host that stores no claims: the planned changes in it.
+    edits: Option<Vec<Edit>>,
+}
+
+/// A planned change, and the change of the batch whose outcome decides it: that of the set, or of the TXT set where only
+/// the claim changes.
+#[derive(Clone, Debug, PartialEq)]
+struct Edit {
+    change: Change,
+    decided_by: RrKey,
+}
+
+impl Batch {
+    /// The planned changes in the batch, each with what became of it.
+    pub fn edits<'a>(&'a self, applied: &'a Applied) -> impl Iterator<Item = (&'a Change, Option<&'a Outcome>)> {
+        let own = self.edits.is_none().then(|| self.changes.changes().map(|change| (change, &change.key)));
+        let listed = self.edits.iter().flatten().map(|edit| (&edit.change, &edit.decided_by));
+        own.into_iter().flatten().chain(listed).map(|(change, key)| (change, applied.outcomes.get(key)))
+    }
 }
 
 /// How often a plan failed in a row.
@@ -50,6 +72,14 @@ struct Failure {
     attempts: u32,
     until: Timestamp,
     error: String,
+}
+
+/// A set that the host refused for good, on a host that takes the sets of a service together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RefusedSet {
+    failure: Failure,
+    /// The service, or none for a stray.
+    plan: PlanKey,
 }
 
 /// While much is held its hash is not made anew more often; an older one approves what it covered.
@@ -68,7 +98,8 @@ pub struct Reconciler {
     settings: Settings,
     naming: Naming,
     shared_sets: bool,
-    answers_subtree: bool,
+    /// The host changes all of a call or nothing.
+    whole_calls: bool,
     records_per_set: Option<usize>,
     federation: Federation,
     standings: Standings,
@@ -85,6 +116,9 @@ pub struct Reconciler {
     in_flight: BTreeSet<PlanKey>,
     noticed: BTreeMap<Fqdn, u64>,
     failures: BTreeMap<PlanKey, Failure>,
+    refused_sets: BTreeMap<RrKey, RefusedSet>,
+    /// Plans of which the host refused several sets at once without saying which is at fault.
+    one_by_one: BTreeSet<PlanKey>,
     written: BTreeMap<Fqdn, Written>,
     prune_written_at: usize,
     guard: Guard,
@@ -102,13 +136,13 @@ impl Reconciler {
         Self {
             naming: Naming::new(&settings),
             shared_sets: capabilities.shared_sets,
-            answers_subtree: capabilities.answers_subtree,
+            whole_calls: capabilities.atomicity == Atomicity::Batch,
             records_per_set: capabilities.limits.records_per_set,
             federation: Federation::default(),
             standings: Standings::default(),
             hosts: Hosts::default(),
             followed: 0,
-            zone: ZoneView::new(&settings, capabilities.answers_subtree),
+            zone: ZoneView::for_host(&settings, capabilities),
             memory: Memory::default(),
             lost_places: BTreeMap::new(),
             ticked: Timestamp::default(),
@@ -118,6 +152,8 @@ impl Reconciler {
             in_flight: BTreeSet::new(),
             noticed: BTreeMap::new(),
             failures: BTreeMap::new(),
+            refused_sets: BTreeMap::new(),
+            one_by_one: BTreeSet::new(),
             written: BTreeMap::new(),
             prune_written_at: 1024,
             guard: Guard::default(),
@@ -164,7 +200,10 @@ impl Reconciler {
     pub fn load_names(&mut self, names: &[Fqdn], snapshot: &Snapshot, now: Timestamp) {
         // Where the host answers subtrees, what lies below the names came along.
         let found = snapshot.entries.keys().filter(|found| names.iter().any(|name| found.is_at_or_below(name)));
-        for owner in names.iter().chain(found).collect::<BTreeSet<_>>() {
+        let owners: BTreeSet<_> = names.iter().chain(found).collect();
+        // First what lists claims, so that what was written together is not seen apart.
+        let (ledgers, others): (Vec<_>, Vec<_>) = owners.into_iter().partition(|owner| self.zone.is_ledger_name(owner));
+        for owner in ledgers.into_iter().chain(others) {
             self.zone.set_name(owner, snapshot.at(owner).to_vec());
             self.mark_owner(owner);
         }
@@ -174,11 +213,7 @@ impl Reconciler {
     /// Replaces the settings; everything is planned anew, the history stays.
     pub fn set_settings(&mut self, settings: Settings) {
         self.naming = Naming::new(&settings);
-        let mut zone = ZoneView::new(&settings, self.answers_subtree);
-        let mut snapshot = Snapshot { version: self.zone.version().clone(), ..Snapshot::default() };
-        snapshot.extend(self.zone.iter().cloned());
-        zone.load(snapshot);
-        self.zone = zone;
+        self.zone = self.zone.under(&settings);
         self.settings = settings;
         self.mark(Dirty::All);
     }
@@ -294,10 +329,11 @@ impl Reconciler {
             self.queue.remove(&(old.urgency(), key.clone()));
             self.planned_losses -= old.losses();
         }
-        if plan.changes.is_empty() {
-            self.failures.remove(&key);
-        } else {
+        self.forget_refused(&key, &plan);
+        if plan.is_work() {
             self.queue.insert((plan.urgency(), key.clone()));
+        } else {
+            self.failures.remove(&key);
         }
         if !plan.is_empty() {
             self.planned_losses += plan.losses();
@@ -383,7 +419,7 @@ impl Reconciler {
     }
 
     fn version_at(&self, owner: &Fqdn) -> Option<u64> {
-        let held = self.zone.at(owner).iter().map(|entry| entry.version.revision).max();
+        let held = self.zone.revision_at(owner);
         held.max(self.written.get(owner).map(|written| written.revision))
     }
 

@@ -1,15 +1,22 @@
 //! The zone as it was last read, with the indexes that planning needs.
 //!
-//! Our sets are kept because the zone is our memory, those of others at or below the suffix because they block names. In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
+//! Our sets are kept because the zone is our memory, those of others at or below the suffix because they block names.
+//! On a host that stores no claims the view puts them on the sets, from the TXT sets that list them
+//! ([`crate::ledger`]): all else sees the zone as a host with claims would show it.
+//! In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
+
+mod ledgers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dnsprovider::{Blocks, Entry, Fqdn, RrType, Snapshot, Version};
+use dnsprovider::{Blocks, Capabilities, Claim, ClaimedSet, Entry, Fqdn, RrType, Snapshot, Version};
 
 use crate::event::{Place, ServiceId};
 use crate::naming::{Level, Naming};
 use crate::settings::{Adopt, Settings};
+
+use ledgers::Ledgers;
 
 /// Whose set it is, as far as this daemon is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +45,21 @@ pub struct ZoneView {
     places: BTreeMap<Place, usize>,
     foreign_below: BTreeMap<Fqdn, usize>,
     claimed_sets: usize,
+    /// On a host that stores no claims: the TXT sets that list them. These are in no other index.
+    ledgers: Option<Ledgers>,
 }
 
 impl ZoneView {
-    /// An empty zone. `answers_subtree` is the host's capability of that name.
+    /// An empty zone at a host of these capabilities.
+    pub fn for_host(settings: &Settings, capabilities: &Capabilities) -> Self {
+        let ledgers = (!capabilities.claims).then(Ledgers::default);
+        Self { ledgers, ..Self::new(settings, capabilities.answers_subtree) }
+    }
+
+    /// An empty zone at a host that stores claims. `answers_subtree` is the host's capability of that name.
     pub fn new(settings: &Settings, answers_subtree: bool) -> Self {
         Self {
+            ledgers: None,
             claim: settings.claim.clone(),
             previous_claim: settings.previous_claim.clone(),
             federation: settings.federation.clone(),
@@ -60,8 +76,22 @@ impl ZoneView {
         }
     }
 
+    /// The same zone under other settings.
+    #[must_use]
+    pub fn under(&self, settings: &Settings) -> Self {
+        let mut zone = Self::new(settings, self.count_below);
+        let mut snapshot = Snapshot { version: self.version().clone(), ..Snapshot::default() };
+        snapshot.extend(self.iter().cloned());
+        match &self.ledgers {
+            Some(ledgers) => zone.take_over(ledgers, snapshot),
+            None => zone.load(snapshot),
+        }
+        zone
+    }
+
     /// Replaces the whole view by what was read.
     pub fn load(&mut self, snapshot: Snapshot) {
+        self.load_ledgers(&snapshot);
         let names: BTreeSet<Fqdn> = self.snapshot.entries.keys().cloned().collect();
         for gone in names.iter().filter(|name| !snapshot.entries.contains_key(*name)) {
             self.set_name(gone, Vec::new());
@@ -74,10 +104,16 @@ impl ZoneView {
 
     /// Replaces what stands at one name.
     pub fn set_name(&mut self, owner: &Fqdn, mut entries: Vec<Entry>) {
-        // Elsewhere in the zone only what carries our claim matters: it was ours before the suffix changed.
-        if !owner.is_at_or_below(&self.suffix) {
+        if self.ledgers.is_some() {
+            entries = self.with_claims(owner, entries);
+        } else if !owner.is_at_or_below(&self.suffix) {
+            // Elsewhere in the zone only what carries our claim matters: it was ours before the suffix changed.
             entries.retain(|entry| self.ownership(entry) == Ownership::Ours);
         }
+        self.put_name(owner, entries);
+    }
+
+    fn put_name(&mut self, owner: &Fqdn, entries: Vec<Entry>) {
         let old = self.snapshot.entries.remove(owner).unwrap_or_default();
         self.index(owner, &old, false);
         self.index(owner, &entries, true);
@@ -96,7 +132,7 @@ impl ZoneView {
         self.snapshot.at(owner)
     }
 
-    /// Every set at or below the suffix.
+    /// Every set at or below the suffix, but for the TXT sets that list claims.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.snapshot.iter()
     }
@@ -140,18 +176,31 @@ impl ZoneView {
     /// Whose set it is.
     pub fn ownership(&self, entry: &Entry) -> Ownership {
         match &entry.data.claim {
-            Some(claim) if claim.name == self.claim && claim.federation == self.federation => Ownership::Ours,
-            Some(claim) if Some(&claim.name) == self.previous_claim.as_ref() => Ownership::Ours,
+            Some(claim) if self.is_our_claim(&claim.name, &claim.federation) => Ownership::Ours,
             None if self.adopt == Adopt::Names && self.is_adoptable(entry) => Ownership::Adoptable,
             _ => Ownership::Foreign,
         }
+    }
+
+    /// True when a set carries our claim.
+    pub(crate) fn is_ours(&self, data: &ClaimedSet) -> bool {
+        data.claim.as_ref().is_some_and(|claim| self.is_our_claim(&claim.name, &claim.federation))
+    }
+
+    fn is_our_claim(&self, name: &Arc<str>, federation: &Arc<str>) -> bool {
+        *name == self.claim && *federation == self.federation || Some(name) == self.previous_claim.as_ref()
+    }
+
+    /// A claim of ours that credits nobody.
+    fn our_claim(&self) -> Claim {
+        Claim::without_credits(self.claim.clone(), self.federation.clone())
     }
 
     fn is_adoptable(&self, entry: &Entry) -> bool {
         matches!(entry.data.set.rr_type(), RrType::A | RrType::Aaaa | RrType::Cname)
             && !entry.data.set.is_opaque()
             && entry.blocks == Blocks::AsDns
-            && self.naming.parse(&entry.key().owner).is_some()
+            && self.naming.parse(&entry.key().owner).is_some_and(|(service, _)| self.blocked(&service).is_none())
     }
 
     fn index(&mut self, owner: &Fqdn, entries: &[Entry], add: bool) {

@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dns_sync_core::ledger::release::attach;
 use dns_sync_core::offers::is_doubtful;
+use dns_sync_core::zone::ZoneView;
 use dns_sync_core::{
-    ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
+    Batch, ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
     is_place_label,
 };
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
 use dnsprovider::{
-    Blocks, Claim, ClaimedSet, Entry, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Ttl, Version, memory,
+    Applied, Blocks, Capabilities, Claim, ClaimedSet, Entry, Error, ErrorKind, Fqdn, Outcome, RecordData, RrKey, RrSet,
+    RrType, Snapshot, Ttl, Version, memory,
 };
 use proptest::prelude::*;
 
@@ -41,6 +44,31 @@ enum Step {
     Crash(Option<usize>),
     /// A stranger puts a set at a name of a service, or takes it away again.
     Stranger(usize, u8),
+    /// The answer to the next write is lost, whether it was done or not.
+    Lose(bool),
+    /// Somebody spoils what is ours of a service on a host without claims.
+    Spoil(usize, u8),
+}
+
+/// What kind of host it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It stores claims.
+    Claims,
+    /// It stores none; a call is all or nothing and takes so many changes.
+    Ledgers(usize),
+    /// It stores none, and changes set by set.
+    SetBySet,
+}
+
+const WITHOUT_CLAIMS: [Kind; 4] = [Kind::Ledgers(usize::MAX), Kind::Ledgers(5), Kind::Ledgers(1), Kind::SetBySet];
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Claims), without_claims()]
+}
+
+fn without_claims() -> impl Strategy<Value = Kind> {
+    prop::sample::select(WITHOUT_CLAIMS.to_vec())
 }
 
 fn health() -> impl Strategy<Value = Health> {
@@ -57,7 +85,12 @@ fn step(strangers: bool) -> impl Strategy<Value = Step> {
         5 => Just(Step::Sync),
         1 => prop_oneof![Just(None), (1usize..4).prop_map(Some)].prop_map(Step::Crash),
         stranger => (0..SERVICES, 0u8..4).prop_map(|(s, kind)| Step::Stranger(s, kind)),
+        1 => any::<bool>().prop_map(Step::Lose),
     ]
+}
+
+fn spoil() -> impl Strategy<Value = Step> {
+    (0..SERVICES, 0u8..4).prop_map(|(service, kind)| Step::Spoil(service, kind))
 }
 
 fn cluster(index: usize) -> String {
@@ -121,6 +154,12 @@ fn stranger_set(kind: u8, service: usize) -> ClaimedSet {
 
 /// The world: what the zone holds and what every cluster last said, beside the daemon that watches.
 struct World {
+    kind: Kind,
+    capabilities: Capabilities,
+    /// The answer to the next write is lost; whether it is done.
+    loses: Option<bool>,
+    /// What is published is not looked at, because others spoil it.
+    lenient: bool,
     settings: Settings,
     store: ZoneStore,
     daemon: Reconciler,
@@ -133,10 +172,17 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Settings, kind: Kind) -> Self {
         let store = ZoneStore::new("test", settings.zone.clone());
+        let mut capabilities = memory::capabilities();
+        capabilities.claims = kind == Kind::Claims;
+        capabilities.atomicity = if kind == Kind::SetBySet { Atomicity::Set } else { Atomicity::Batch };
         Self {
-            daemon: Reconciler::new(settings.clone(), &memory::capabilities()),
+            kind,
+            daemon: Reconciler::new(settings.clone(), &capabilities),
+            capabilities,
+            loses: None,
+            lenient: false,
             settings,
             store,
             now: Timestamp(1_800_000_000_000),
@@ -178,13 +224,15 @@ impl World {
                 self.restart();
             }
             Step::Stranger(service, kind) => self.stranger(*service, *kind),
+            Step::Lose(done) => self.loses = Some(*done),
+            Step::Spoil(service, kind) => self.spoil(*service, *kind),
             Step::Unknown(_) | Step::Disappear(_) => {}
         }
         Ok(())
     }
 
     fn restart(&mut self) {
-        self.daemon = Reconciler::new(self.settings.clone(), &memory::capabilities());
+        self.daemon = Reconciler::new(self.settings.clone(), &self.capabilities);
         self.daemon.load_zone(self.store.snapshot().clone(), self.now);
         self.in_sight.clear();
         self.answered.clear();
@@ -197,7 +245,10 @@ impl World {
     }
 
     fn stranger(&mut self, service: usize, kind: u8) {
-        let set = stranger_set(kind, service);
+        let mut set = stranger_set(kind, service);
+        if self.kind != Kind::Claims {
+            set.claim = None;
+        }
         let key = set.set.key().clone();
         if let Some(place) = self.strangers.iter().position(|held| *held == set) {
             self.strangers.remove(place);
@@ -210,23 +261,77 @@ impl World {
         self.daemon.load_zone(self.store.snapshot().clone(), self.now);
     }
 
+    fn spoil(&mut self, service: usize, kind: u8) {
+        let txt = RrKey::new(global(service).prepend("_dns-syncd").unwrap(), RrType::Txt);
+        let insert = |store: &mut ZoneStore, key: RrKey, ttl: u32, record: RecordData| {
+            let set = RrSet::new(key, Ttl::from_secs(ttl).unwrap(), [record]).unwrap();
+            let data = ClaimedSet::unclaimed(set);
+            store.insert_foreign(Entry { data, version: Version::default(), blocks: Blocks::AsDns }).unwrap();
+        };
+        let strangers: Vec<RrKey> = self.strangers.iter().map(|set| set.set.key().clone()).collect();
+        let is_strangers = |key: &RrKey| strangers.contains(key);
+        match kind {
+            0 => _ = self.store.remove(&txt),
+            1 => insert(&mut self.store, txt, 60, RecordData::txt("v2 to come")),
+            2 => {
+                let key = RrKey::new(global(service), RrType::A);
+                if self.store.get(&key).is_some() && !is_strangers(&key) {
+                    insert(&mut self.store, key, 180, RecordData::A([203, 0, 113, 77].into()));
+                }
+            }
+            _ => {
+                let owner = self.store.at(&global(service)).first().map(|entry| entry.key().clone());
+                owner.filter(|key| !is_strangers(key)).map(|key| self.store.remove(&key));
+            }
+        }
+        self.daemon.load_zone(self.store.snapshot().clone(), self.now);
+    }
+
+    /// The zone with the claims on the sets, wherever these are.
+    fn held(&self) -> Snapshot {
+        let raw = self.store.snapshot().clone();
+        if self.kind == Kind::Claims { raw } else { attach(raw).snapshot }
+    }
+
+    /// Our sets.
+    fn ours(&self) -> Vec<ClaimedSet> {
+        let held = self.held();
+        held.iter().filter(|entry| entry.data.claim_name() == Some("ufp")).map(|entry| entry.data.clone()).collect()
+    }
+
     /// Plans and writes, `units` at most; checks every write.
     fn sync(&mut self, units: Option<usize>) -> Result<(), TestCaseError> {
         self.now = self.now.plus(Duration::from_secs(2));
         self.daemon.plan(self.now);
         self.check_held()?;
         let mut left = units.unwrap_or(usize::MAX);
+        let most = if let Kind::Ledgers(most) = self.kind { most } else { usize::MAX };
+        let mut calls = 0;
         while left > 0 {
-            let Some(batch) = self.daemon.next_batch(self.now, |_| {
-                left = left.saturating_sub(1);
-                left > 0
+            let mut room = most;
+            let Some(batch) = self.daemon.next_batch(self.now, |unit| {
+                let fits = unit.changes.len() <= room;
+                room -= if fits { unit.changes.len() } else { 0 };
+                left = left.saturating_sub(usize::from(fits || room == most));
+                fits && left > 0
             }) else {
                 break;
             };
+            calls += 1;
+            prop_assert!(calls < 1000, "no end of writing");
             let before = self.addresses();
-            let applied = self.store.apply(&batch.changes, Atomicity::Batch);
+            if let Some(done) = self.loses.take() {
+                self.write_unanswered(batch, done);
+                self.check_emptied(&before)?;
+                continue;
+            }
+            let applied = self.store.apply(&batch.changes, self.capabilities.atomicity);
             for (key, outcome) in &applied.outcomes {
                 prop_assert!(matches!(outcome, Outcome::Done(_)), "{key}: {outcome:?}");
+            }
+            if self.kind != Kind::Claims {
+                let mut sets = batch.changes.changes().flat_map(|change| change.before.iter().chain(&change.after));
+                prop_assert!(sets.all(|data| data.claim.is_none()), "this host takes no claims");
             }
             self.daemon.record(batch, &applied, self.now);
             self.check_emptied(&before)?;
@@ -236,40 +341,38 @@ impl World {
             }
             self.daemon.plan(self.now);
         }
-        if units.is_none() {
+        if units.is_none() && !self.lenient {
             self.check_published()?;
         }
         Ok(())
     }
 
-    fn addresses(&self) -> Vec<BTreeSet<IpAddr>> {
-        (0..SERVICES).map(|index| self.published(&global(index))).collect()
+    /// Writes or does not, hears nothing of it, reads what is to be read and comes back after a rest.
+    fn write_unanswered(&mut self, batch: Batch, done: bool) {
+        if done {
+            self.store.apply(&batch.changes, self.capabilities.atomicity);
+        }
+        let lost = |key: &RrKey| Outcome::Unknown(Error::new(ErrorKind::Timeout, "test", "lost").with_key(key));
+        let applied = Applied::all(&batch.changes, lost);
+        let follow = self.daemon.record(batch, &applied, self.now);
+        let names: Vec<Fqdn> = follow.reread.into_iter().collect();
+        let mut read = Snapshot::default();
+        read.extend(names.iter().flat_map(|name| self.store.at(name)).cloned());
+        self.daemon.load_names(&names, &read, self.now);
+        self.now = self.now.plus(Duration::from_secs(400));
+        self.daemon.plan(self.now);
     }
 
-    /// Addresses at a name with our claim, a CNAME followed.
-    fn published(&self, name: &Fqdn) -> BTreeSet<IpAddr> {
-        let mut name = name.clone();
-        for _ in 0..4 {
-            let ours = self.store.at(&name).iter().filter(|entry| entry.data.claim_name() == Some("ufp"));
-            let records: Vec<_> = ours.flat_map(|entry| entry.data.set.records()).collect();
-            match records.as_slice() {
-                [RecordData::Cname(target)] => name = target.clone(),
-                records => {
-                    let ip = |record: &&RecordData| match record {
-                        RecordData::A(ip) => Some(IpAddr::from(*ip)),
-                        _ => None,
-                    };
-                    return records.iter().filter_map(ip).collect();
-                }
-            }
-        }
-        BTreeSet::new()
+    fn addresses(&self) -> Vec<BTreeSet<IpAddr>> {
+        let held = self.held();
+        (0..SERVICES).map(|index| published(&held, &global(index))).collect()
     }
 
     /// Rule 7: a name loses its last address only to known answers, or to clusters that have left.
     fn check_emptied(&self, before: &[BTreeSet<IpAddr>]) -> Result<(), TestCaseError> {
+        let held = self.held();
         for (index, addresses) in before.iter().enumerate() {
-            if addresses.is_empty() || !self.published(&global(index)).is_empty() {
+            if addresses.is_empty() || !published(&held, &global(index)).is_empty() {
                 continue;
             }
             for (&member, healths) in &self.said {
@@ -280,6 +383,20 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// There is nothing to do, for this process and for a new one that hears the same.
+    fn check_settled(&mut self) -> Result<(), TestCaseError> {
+        self.now = self.now.plus(Duration::from_secs(2));
+        self.daemon.plan(self.now);
+        let report = self.daemon.report(self.now);
+        prop_assert!(report.changes.is_empty() && report.held.is_empty(), "{report:#?}");
+        prop_assert!(self.daemon.is_settled());
+        let mut fresh = ZoneView::for_host(&self.settings, &self.capabilities);
+        fresh.load(self.store.snapshot().clone());
+        let data = |zone: &ZoneView| zone.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(data(&fresh), data(self.daemon.zone()), "a new process sees the same");
         Ok(())
     }
 
@@ -295,6 +412,7 @@ impl World {
 
     /// What a known cluster offers is published at its own names and everywhere above.
     fn check_published(&self) -> Result<(), TestCaseError> {
+        let held = self.held();
         for &member in self.in_sight.iter().filter(|member| !self.disappeared.contains_key(member)) {
             for index in 0..SERVICES {
                 if self.said[&member][index] != Health::Ready {
@@ -305,13 +423,33 @@ impl World {
                 {
                     let name = Fqdn::parse(&format!("s{index}.test.ufp.svc.{level}example.com")).unwrap();
                     let blocked = self.strangers.iter().any(|set| *set.set.owner() == name);
-                    let there = self.published(&name).contains(&address(member, index));
+                    let there = published(&held, &name).contains(&address(member, index));
                     prop_assert!(blocked || there, "{name} lacks the address of c{member}");
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Addresses at a name with our claim, a CNAME followed.
+fn published(held: &Snapshot, name: &Fqdn) -> BTreeSet<IpAddr> {
+    let mut name = name.clone();
+    for _ in 0..4 {
+        let ours = held.at(&name).iter().filter(|entry| entry.data.claim_name() == Some("ufp"));
+        let records: Vec<_> = ours.flat_map(|entry| entry.data.set.records()).collect();
+        match records.as_slice() {
+            [RecordData::Cname(target)] => name = target.clone(),
+            records => {
+                let ip = |record: &&RecordData| match record {
+                    RecordData::A(ip) => Some(IpAddr::from(*ip)),
+                    _ => None,
+                };
+                return records.iter().filter_map(ip).collect();
+            }
+        }
+    }
+    BTreeSet::new()
 }
 
 fn unguarded() -> Settings {
@@ -330,8 +468,8 @@ proptest! {
     /// No sequence of unknown clusters, restarts and crashes removes the last address of a name that a known answer did
     /// not empty; what is healthy and known is published.
     #[test]
-    fn unknown_is_not_empty(steps in prop::collection::vec(step(false), 1..40)) {
-        let mut world = World::new(unguarded());
+    fn unknown_is_not_empty(steps in prop::collection::vec(step(false), 1..40), kind in kind()) {
+        let mut world = World::new(unguarded(), kind);
         for step in &steps {
             world.take(step)?;
         }
@@ -340,8 +478,11 @@ proptest! {
     /// The same under the default guard, which holds losses and never additions, and beside strangers, whose sets are
     /// never touched.
     #[test]
-    fn strangers_are_left_alone_and_additions_are_never_held(steps in prop::collection::vec(step(true), 1..40)) {
-        let mut world = World::new(Settings::new("ufp", Fqdn::parse("example.com").unwrap()));
+    fn strangers_are_left_alone_and_additions_are_never_held(
+        steps in prop::collection::vec(step(true), 1..40),
+        kind in kind(),
+    ) {
+        let mut world = World::new(Settings::new("ufp", Fqdn::parse("example.com").unwrap()), kind);
         for step in &steps {
             world.take(step)?;
         }
@@ -349,17 +490,68 @@ proptest! {
 
     /// What is written is what was wanted: planning again gives nothing.
     #[test]
-    fn a_second_plan_is_empty(steps in prop::collection::vec(step(true), 1..30)) {
-        let mut world = World::new(unguarded());
+    fn a_second_plan_is_empty(steps in prop::collection::vec(step(true), 1..30), kind in kind()) {
+        let mut world = World::new(unguarded(), kind);
         for step in &steps {
             world.take(step)?;
         }
         world.take(&Step::Sync)?;
-        world.now = world.now.plus(Duration::from_secs(2));
-        world.daemon.plan(world.now);
-        let report = world.daemon.report(world.now);
-        prop_assert!(report.changes.is_empty() && report.held.is_empty(), "{report:#?}");
-        prop_assert!(world.daemon.is_settled());
+        world.check_settled()?;
+    }
+
+    /// Where others spoil what is ours, it comes to rest all the same, and a new process has nothing to add.
+    #[test]
+    fn a_spoiled_zone_comes_to_rest(
+        steps in prop::collection::vec(prop_oneof![2 => step(true), 1 => spoil()], 1..40),
+        kind in without_claims(),
+    ) {
+        let mut world = World::new(unguarded(), kind);
+        world.lenient = true;
+        for step in &steps {
+            world.take(step)?;
+        }
+        world.take(&Step::Sync)?;
+        world.check_settled()?;
+    }
+
+    /// The same history has the same sets, claims and all, on hosts that store claims and on hosts that do not.
+    #[test]
+    fn all_hosts_end_with_the_same_sets(steps in prop::collection::vec(step(true), 1..30), kind in without_claims()) {
+        let mut worlds = [World::new(unguarded(), Kind::Claims), World::new(unguarded(), kind)];
+        for step in steps.iter().filter(|step| !matches!(step, Step::Crash(Some(_)) | Step::Lose(_))) {
+            for world in &mut worlds {
+                world.take(step)?;
+            }
+            if matches!(step, Step::Sync) {
+                prop_assert_eq!(worlds[0].ours(), worlds[1].ours());
+            }
+        }
+    }
+
+    /// Crashes and lost answers in the middle of the three steps: once everybody is well again, the sets are those of a
+    /// host that stores claims and has had no fault.
+    #[test]
+    fn faults_leave_no_trace(steps in prop::collection::vec(step(false), 1..30), kind in kind()) {
+        let mut worlds = [World::new(unguarded(), Kind::Claims), World::new(unguarded(), kind)];
+        let is_fault = |step: &&Step| matches!(step, Step::Crash(_) | Step::Lose(_));
+        for step in steps.iter().filter(|step| !is_fault(step)) {
+            worlds[0].take(step)?;
+        }
+        for step in &steps {
+            worlds[1].take(step)?;
+        }
+        for world in &mut worlds {
+            world.loses = None;
+            for index in 0..CLUSTERS {
+                world.take(&Step::Answer(index, [Health::Ready, Health::Unready, Health::Absent, Health::Ready]))?;
+            }
+            // Longer than any name lingers.
+            world.take(&Step::Sync)?;
+            world.take(&Step::Wait(25 * 3600))?;
+            world.take(&Step::Sync)?;
+            world.check_settled()?;
+        }
+        prop_assert_eq!(worlds[0].ours(), worlds[1].ours());
     }
 
     /// Planning what is dirty gives what planning everything from the beginning gives, whatever came in which order and
@@ -369,13 +561,14 @@ proptest! {
         first in prop::collection::vec((0..CLUSTERS, [health(), health(), health(), health()]), 1..12),
         order in Just((0..CLUSTERS).collect::<Vec<_>>()).prop_shuffle(),
         twice in any::<bool>(),
+        kind in kind(),
     ) {
-        let mut world = World::new(unguarded());
+        let mut world = World::new(unguarded(), kind);
         for (index, healths) in &first {
             world.take(&Step::Answer(*index, *healths))?;
             world.daemon.plan(world.now);
         }
-        let mut fresh = Reconciler::new(world.settings.clone(), &memory::capabilities());
+        let mut fresh = Reconciler::new(world.settings.clone(), &world.capabilities);
         fresh.load_zone(world.store.snapshot().clone(), world.now);
         for index in order.iter().filter(|index| world.said.contains_key(index)) {
             for _ in 0..=usize::from(twice) {
@@ -392,7 +585,7 @@ proptest! {
     fn deletions_stay_within_the_budget(services in 3usize..40, gone in prop::collection::vec(0usize..40, 0..60), percent in 0u8..100) {
         let mut settings = Settings::new("ufp", Fqdn::parse("example.com").unwrap());
         settings.guard.max_delete = percent;
-        let mut world = World::new(settings);
+        let mut world = World::new(settings, Kind::Claims);
         let copy = |index: usize| ServiceCopy {
             ingress: BTreeSet::from([Endpoint::Ip(IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]))]),
             ready: true,
@@ -442,7 +635,7 @@ proptest! {
             label_origins: BTreeMap::from([(region.into(), "eu.yaml:1".into())]),
             ..ClusterAnswer::default()
         };
-        let mut world = World::new(unguarded());
+        let mut world = World::new(unguarded(), Kind::Claims);
         world.daemon.observe(SourceEvent::Answer { cluster: "c0".into(), answer }, world.now);
         world.sync(None)?;
         let report = world.daemon.report(world.now);

@@ -2,6 +2,9 @@
 //!
 //! `scenarios/NAME.txt` is the script, `scenarios/NAME.out` what it must print. `UPDATE_SCENARIOS=1` rewrites the
 //! latter; read the difference before it is committed. The language is that of `Script::line`.
+//!
+//! Each script runs on hosts of several kinds, which must all print the same: one that stores claims, and three that do
+//! not. A script that sets a capability runs where that makes sense.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the variable that rewrites the expectations")]
@@ -13,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dns_sync_core::hosts::Resolution;
+use dns_sync_core::ledger::release::attach;
+use dns_sync_core::zone::ZoneView;
 use dns_sync_core::{
     Adopt, AllUnhealthy, ClusterAnswer, Endpoint, Place, Problem, Reconciler, ServiceCopy, ServiceId, Settings,
     SourceEvent, Timestamp,
@@ -20,7 +25,8 @@ use dns_sync_core::{
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
 use dnsprovider::{
-    Blocks, Capabilities, ClaimedSet, Entry, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Ttl, Version, memory,
+    Blocks, Capabilities, Claim, ClaimedSet, Entry, Fqdn, Outcome, RecordData, RrKey, RrSet, RrType, Ttl, Version,
+    memory,
 };
 
 macro_rules! scenarios {
@@ -69,15 +75,45 @@ scenarios!(
     adopt_exact_on_etcd,
     foreign_key_below,
     foreign_key_appears_below,
+    claim_of_others,
+    ledger_of_others,
+    ledger_and_sets,
+    ledger_after_a_move,
 );
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
 
+/// What kind of host a script runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It stores claims.
+    Claims,
+    /// It stores none; a call is all or nothing and takes everything.
+    Ledgers,
+    /// It stores none; a call is all or nothing and takes two changes.
+    SmallCalls,
+    /// It stores none, and changes set by set.
+    SetBySet,
+}
+
 fn run(name: &str) {
     let text = std::fs::read_to_string(folder().join(format!("{name}.txt"))).unwrap();
-    let mut script = Script::new();
+    let kinds: &[Kind] = if text.contains("\nset shared-sets") || text.contains("\nset stores-claims") {
+        &[Kind::Claims]
+    } else if text.contains("\nset no-claims") {
+        &[Kind::Ledgers, Kind::SmallCalls, Kind::SetBySet]
+    } else {
+        &[Kind::Claims, Kind::Ledgers, Kind::SmallCalls, Kind::SetBySet]
+    };
+    for (number, kind) in kinds.iter().enumerate() {
+        run_on(name, &text, *kind, number == 0);
+    }
+}
+
+fn run_on(name: &str, text: &str, kind: Kind, may_update: bool) {
+    let mut script = Script::new(kind);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -86,16 +122,16 @@ fn run(name: &str) {
         }
         writeln!(script.out, "> {line}").unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
-        script.line(&words).unwrap_or_else(|| panic!("{name}.txt:{}: cannot read `{line}`", number + 1));
+        script.line(&words).unwrap_or_else(|| panic!("{name}.txt:{} on {kind:?}: cannot read `{line}`", number + 1));
     }
     let golden = folder().join(format!("{name}.out"));
-    if std::env::var_os("UPDATE_SCENARIOS").is_some() {
+    if may_update && std::env::var_os("UPDATE_SCENARIOS").is_some() {
         std::fs::write(&golden, &script.out).unwrap();
     }
     let expected = std::fs::read_to_string(&golden).unwrap_or_default();
     assert!(
         expected == script.out,
-        "{name} printed something else than {name}.out:\n{}",
+        "{name} on {kind:?} printed something else than {name}.out:\n{}",
         difference(&expected, &script.out)
     );
 }
@@ -108,6 +144,7 @@ fn difference(expected: &str, printed: &str) -> String {
 }
 
 struct Script {
+    kind: Kind,
     settings: Settings,
     capabilities: Capabilities,
     reconciler: Option<Reconciler>,
@@ -118,11 +155,15 @@ struct Script {
 }
 
 impl Script {
-    fn new() -> Self {
+    fn new(kind: Kind) -> Self {
         let zone = Fqdn::parse("example.com").unwrap();
+        let mut capabilities = memory::capabilities();
+        capabilities.claims = kind == Kind::Claims;
+        capabilities.atomicity = if kind == Kind::SetBySet { Atomicity::Set } else { Atomicity::Batch };
         Self {
+            kind,
             settings: Settings::new("ufp", zone.clone()),
-            capabilities: memory::capabilities(),
+            capabilities,
             reconciler: None,
             store: ZoneStore::new("test", zone),
             clusters: BTreeMap::new(),
@@ -138,10 +179,13 @@ impl Script {
     /// `gone NS/NAME CLUSTER` · `unknown NAME` · `disappeared NAME` · `unjoined NAME` · `unreadable NS/NAME` ·
     /// `readable` · `resolved HOST ADDRESS…|negative|failed` · `restart` · `foreign NAME TYPE DATA…` ·
     /// `foreign-key NAME DATA` · `remove NAME TYPE` (by hand) · `wait 5m` · `sync` (plan and write) · `plan` ·
-    /// `records` · `zone` · `approve` (what is held)
+    /// `records` · `zone` · `approve` (what is held) · `set no-claims`, `set stores-claims` (runs on such hosts alone) · `txt NAME TEXT…` (one record, of somebody else) · `ledger NS/NAME` and `ledgers`
+    /// (print them)
     fn line(&mut self, words: &[&str]) -> Option<()> {
         match words {
-            ["set", key, value @ ..] => self.set(key, &value.join(" "))?,
+            ["set", key, value @ ..] if !matches!(*key, "no-claims" | "stores-claims") => {
+                self.set(key, &value.join(" "))?;
+            }
             ["cluster", name, rest @ ..] => {
                 let answer = self.clusters.entry((*name).into()).or_default();
                 let places = rest.iter().filter(|word| !word.starts_with("label:") && **word != "nowhere");
@@ -192,6 +236,30 @@ impl Script {
             ["restart"] => self.reconciler = None,
             ["foreign", name, rr_type, data @ ..] => self.foreign(name, rr_type, data, Blocks::AsDns)?,
             ["foreign-key", name, data] => self.foreign(name, "A", &[data], Blocks::Name)?,
+            ["set", "no-claims"] => assert!(self.kind != Kind::Claims),
+            ["set", "stores-claims"] => assert!(self.kind == Kind::Claims),
+            ["txt", name, text @ ..] => {
+                let key = RrKey::new(Fqdn::parse(name).ok()?, RrType::Txt);
+                let set = RrSet::new(key, Ttl::from_secs(300)?, [RecordData::txt(text.join(" "))]).ok()?;
+                self.insert(ClaimedSet::unclaimed(set), Blocks::AsDns)?;
+            }
+            ["ledgers"] => {
+                for entry in self.store.entries().filter(|entry| is_ledger_name(entry)) {
+                    writeln!(self.out, "    {} {}", entry.key(), entry.data.set.records()[0]).unwrap();
+                }
+            }
+            ["ledger", service] => {
+                let service = service_id(service)?;
+                let owner = self.reconciler().naming().ledger(&service).ok()?;
+                let held = self.store.get(&RrKey::new(owner, RrType::Txt)).map(|entry| entry.data.set.clone());
+                let records = held.as_ref().map_or(&[] as &[RecordData], |set| set.records());
+                for record in records {
+                    writeln!(self.out, "    {record}").unwrap();
+                }
+                if records.is_empty() {
+                    writeln!(self.out, "    none").unwrap();
+                }
+            }
             ["remove", name, rr_type] => {
                 self.store.remove(&RrKey::new(Fqdn::parse(name).ok()?, RrType::from_text(rr_type)))?;
                 self.reload();
@@ -226,6 +294,7 @@ impl Script {
             "ttl" => settings.ttl = Ttl::from_secs(value.parse().ok()?)?,
             "suffix" => settings.suffix = Fqdn::parse(value).ok()?,
             "claim" => settings.claim = value.into(),
+            "federation" => settings.federation = value.into(),
             "previous-claim" => settings.previous_claim = Some(value.into()),
             "levels" => {
                 settings.region_level = value.contains("region");
@@ -258,7 +327,7 @@ impl Script {
                 }
             }
         }
-        if matches!(key, "suffix" | "shared-sets") {
+        if matches!(key, "suffix" | "federation" | "shared-sets") {
             self.reconciler = None; // these need a restart
         }
         let settings = self.settings.clone();
@@ -297,8 +366,11 @@ impl Script {
         });
         let key = RrKey::new(Fqdn::parse(name).ok()?, rr_type.clone());
         let set = RrSet::new(key, Ttl::from_secs(300)?, records.collect::<Option<Vec<_>>>()?).ok()?;
-        let entry = Entry { data: ClaimedSet::unclaimed(set), version: Version::default(), blocks };
-        self.store.insert_foreign(entry).ok()?;
+        self.insert(ClaimedSet::unclaimed(set), blocks)
+    }
+
+    fn insert(&mut self, data: ClaimedSet, blocks: Blocks) -> Option<()> {
+        self.store.insert_foreign(Entry { data, version: Version::default(), blocks }).ok()?;
         self.reload();
         Some(())
     }
@@ -356,8 +428,25 @@ impl Script {
         self.now = self.now.plus(Duration::from_secs(2));
         self.plan();
         let now = self.now;
-        while let Some(batch) = self.reconciler().next_batch(now, |_| true) {
-            let applied = self.store.apply(&batch.changes, Atomicity::Batch);
+        let most = if self.kind == Kind::SmallCalls { 2 } else { usize::MAX };
+        let mut calls = 0;
+        loop {
+            let mut room = most;
+            let Some(batch) = self.reconciler().next_batch(now, |unit| {
+                let fits = unit.changes.len() <= room;
+                room -= if fits { unit.changes.len() } else { 0 };
+                fits
+            }) else {
+                break;
+            };
+            calls += 1;
+            assert!(calls < 1000, "no end of writing");
+            assert!(batch.changes.len() <= most || batch.changes.units.len() == 1);
+            if self.kind != Kind::Claims {
+                let mut sets = batch.changes.changes().flat_map(|change| change.before.iter().chain(&change.after));
+                assert!(sets.all(|data| data.claim.is_none()), "this host takes no claims");
+            }
+            let applied = self.store.apply(&batch.changes, self.capabilities.atomicity);
             for (key, outcome) in &applied.outcomes {
                 assert!(matches!(outcome, Outcome::Done(_)), "{key}: {outcome:?}");
             }
@@ -365,23 +454,49 @@ impl Script {
             assert!(follow.reread.is_empty() && !follow.reread_zone);
             self.reconciler().plan(now);
         }
-        let store: Vec<_> = self.store.entries().map(|entry| entry.data.clone()).collect();
         let view: Vec<_> = self.reconciler().zone().iter().map(|entry| entry.data.clone()).collect();
-        assert_eq!(store, view, "the view is what the zone holds");
+        let mut held = self.held();
+        if self.kind != Kind::Claims {
+            // What the ledgers of others list at other names is nobody's concern.
+            let known = [Some(&self.settings.claim), self.settings.previous_claim.as_ref()];
+            let is_other = |claim: &Claim| !known.contains(&Some(&claim.name));
+            for data in &mut held {
+                data.claim.take_if(|claim| is_other(claim));
+            }
+        }
+        assert_eq!(held, view, "the view is what the zone holds");
+        let mut fresh = ZoneView::for_host(&self.settings, &self.capabilities);
+        fresh.load(self.store.snapshot().clone());
+        let fresh: Vec<_> = fresh.iter().map(|entry| entry.data.clone()).collect();
+        assert_eq!(fresh, view, "and what a new process would see");
+    }
+
+    /// The sets with the claims on them, wherever these are.
+    fn held(&self) -> Vec<ClaimedSet> {
+        let snapshot = self.store.snapshot().clone();
+        let snapshot = if self.kind == Kind::Claims { snapshot } else { attach(snapshot).snapshot };
+        let is_ledger = |entry: &&Entry| {
+            self.kind != Kind::Claims && *entry.data.set.rr_type() == RrType::Txt && is_ledger_name(entry)
+        };
+        snapshot.iter().filter(|entry| !is_ledger(entry)).map(|entry| entry.data.clone()).collect()
     }
 
     fn print_zone(&mut self) {
-        for entry in self.store.entries() {
-            let set = &entry.data.set;
-            let records = entry.data.credited().map(|(record, credits)| {
+        for data in self.held() {
+            let set = &data.set;
+            let records = data.credited().map(|(record, credits)| {
                 if credits.is_empty() { record.to_string() } else { format!("{record}[{}]", credits.join(",")) }
             });
             let records: Vec<String> = records.collect();
-            let claim = if entry.data.claim.is_none() { "  (foreign)" } else { "" };
+            let claim = if data.claim.is_none() { "  (foreign)" } else { "" };
             writeln!(self.out, "    {} {} {} {}{claim}", set.owner(), set.ttl(), set.rr_type(), records.join(" "))
                 .unwrap();
         }
     }
+}
+
+fn is_ledger_name(entry: &Entry) -> bool {
+    entry.key().owner.as_str().starts_with("_dns-syncd.")
 }
 
 fn service_id(text: &str) -> Option<ServiceId> {

@@ -164,6 +164,9 @@ impl Pass {
         let left = self.report();
         if left.changes.is_empty() {
             failed.clear();
+        } else if failed.is_empty() {
+            // A set that was refused for good does not show in the last write, which was of others.
+            failed = self.walk.reconciler.failures().map(|(_, error)| error.to_owned()).collect();
         }
         Ok(Written { done, failed, left })
     }

@@ -242,10 +242,12 @@ impl Walk {
             return None;
         }
         let at_rest = self.reread.iter().filter(|name| !self.reconciler.is_in_flight(name));
-        let names: Vec<_> = at_rest.take(NAMES_PER_READ).cloned().collect();
+        let names: Vec<_> = at_rest.take(NAMES_PER_READ).collect();
         if names.is_empty() {
             return None;
         }
+        // What was written together is read together, so that nobody sees one without the other.
+        let names = self.reconciler.companions(names).into_iter().collect();
         self.wrote_last = false;
         Some(Call::ReadNames(names))
     }
@@ -297,21 +299,24 @@ impl Walk {
     fn written(&mut self, batch: Batch, applied: &Applied, now: Timestamp) -> Taken {
         let mut taken = Taken::default();
         let mut pause = None;
+        for (change, outcome) in batch.edits(applied) {
+            self.metrics.changed(change.action(), outcome);
+            if outcome.is_some_and(Outcome::is_done) {
+                let reason = self.reconciler.planned(change).map(|planned| planned.reason.clone());
+                let reason = reason.unwrap_or_default();
+                tracing::info!(
+                    name = %change.key.owner,
+                    r#type = %change.key.rr_type,
+                    action = ?change.action(),
+                    reason,
+                    "wrote"
+                );
+                self.history.add(change.clone(), reason, now);
+            }
+        }
         for change in batch.changes.changes() {
-            self.metrics.changed(change.action(), applied.outcomes.get(&change.key));
             match applied.outcomes.get(&change.key) {
-                Some(Outcome::Done(_)) => {
-                    let reason = self.reconciler.planned(change).map(|planned| planned.reason.clone());
-                    let reason = reason.unwrap_or_default();
-                    tracing::info!(
-                        name = %change.key.owner,
-                        r#type = %change.key.rr_type,
-                        action = ?change.action(),
-                        reason,
-                        "wrote"
-                    );
-                    self.history.add(change.clone(), reason, now);
-                }
+                Some(Outcome::Done(_)) => {}
                 Some(Outcome::Refused(error)) if error.retry() != RetryHint::Never => pause = Some(error.retry()),
                 Some(Outcome::Unknown(error)) => pause = Some(error.retry()),
                 Some(Outcome::Conflict | Outcome::NotTried) | None => taken.may_pass = true,
@@ -334,7 +339,7 @@ impl Walk {
             Some(hint) => self.writes.fail(hint, now),
             None => self.writes.succeed(),
         }
-        taken.may_pass |= pause.is_some();
+        taken.may_pass |= pause.is_some() || follow.regrouped;
         taken.done = follow.done;
         taken.conflicts = follow.conflicts;
         taken.failed = follow.failed;

@@ -63,7 +63,8 @@ impl Reconciler {
 
     /// The errors of plans that failed, by service.
     pub fn failures(&self) -> impl Iterator<Item = (Option<&ServiceId>, &str)> {
-        self.failures.iter().map(|(key, failure)| (key.as_ref(), &*failure.error))
+        let of_sets = self.refused_sets.values().map(|refused| (&refused.plan, &refused.failure));
+        self.failures.iter().chain(of_sets).map(|(key, failure)| (key.as_ref(), &*failure.error))
     }
 
     /// The state of the last full read, from which to watch.
@@ -116,14 +117,14 @@ impl Reconciler {
         found.extend(page.iter().filter(|entry| entry.key().owner.is_at_or_below(&self.settings.suffix)).cloned());
         let differs = |owner: &&Fqdn| {
             let data = |entries: &[Entry]| entries.iter().map(|entry| entry.data.clone()).collect::<Vec<_>>();
-            !self.outdates(owner, begun) && data(found.at(owner)) != data(self.zone.at(owner))
+            !self.outdates(owner, begun) && data(found.at(owner)) != self.zone.raw_at(owner)
         };
         found.entries.keys().filter(differs).cloned().collect()
     }
 
     /// The names of the view that none of the audited pages had, without those written since `begun`.
     pub fn audit_missing(&self, begun: Timestamp, seen: &BTreeSet<Fqdn>) -> BTreeSet<Fqdn> {
-        let held = self.zone.iter().map(|entry| &entry.key().owner);
+        let held = self.zone.iter().map(|entry| &entry.key().owner).chain(self.zone.ledger_names());
         held.filter(|owner| !seen.contains(*owner) && !self.outdates(owner, begun)).cloned().collect()
     }
 

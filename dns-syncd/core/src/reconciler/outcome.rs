@@ -21,18 +21,23 @@ pub struct FollowUp {
     pub reread: BTreeSet<Fqdn>,
     /// The whole zone should be read again.
     pub reread_zone: bool,
-    /// Changes that are done.
+    /// Planned changes that are done.
     pub done: usize,
     /// Changes that met something else than what was read.
     pub conflicts: usize,
     /// Changes that failed, with why.
     pub failed: Vec<String>,
+    /// Of what was refused, some is tried again at once in other company.
+    pub regrouped: bool,
 }
 
 impl Reconciler {
     /// Takes the outcome of a batch in.
     #[expect(clippy::needless_pass_by_value, reason = "a batch is settled once")]
     pub fn record(&mut self, batch: Batch, applied: &Applied, now: Timestamp) -> FollowUp {
+        if batch.edits.is_some() {
+            return self.record_with_ledgers(&batch, applied, now);
+        }
         let mut follow = FollowUp::default();
         let mut fates: BTreeMap<PlanKey, Fate> = BTreeMap::new();
         for change in batch.changes.changes() {
@@ -83,7 +88,7 @@ impl Reconciler {
     }
 
     /// Noticed names that nobody is writing and whose change we do not know.
-    fn overtaken(&mut self) -> BTreeSet<Fqdn> {
+    pub(super) fn overtaken(&mut self) -> BTreeSet<Fqdn> {
         let mut names = BTreeSet::new();
         for (owner, revision) in std::mem::take(&mut self.noticed) {
             if self.in_flight.contains(&self.plan_of(&owner)) {
@@ -127,7 +132,7 @@ impl Reconciler {
     }
 
     /// Counts or forgets the failure of a plan; true when the zone should be read again.
-    fn settle(&mut self, key: PlanKey, fate: &Fate, now: Timestamp) -> bool {
+    pub(super) fn settle(&mut self, key: PlanKey, fate: &Fate, now: Timestamp) -> bool {
         if !fate.conflict && fate.error.is_none() {
             self.failures.remove(&key);
             return false;
@@ -137,17 +142,21 @@ impl Reconciler {
         let pause = match fate.retry {
             Some(RetryHint::After(pause)) => pause,
             _ if fate.error.is_none() && attempts == 1 => Duration::ZERO,
-            _ => (BACKOFF.0 * 2u32.saturating_pow(attempts.min(16) - 1)).min(BACKOFF.1),
+            _ => backoff(attempts),
         };
         let error = fate.error.clone().unwrap_or_else(|| "somebody else changed the name meanwhile".into());
         self.failures.insert(key, Failure { attempts, until: now.plus(pause), error });
         fate.conflict && attempts.is_multiple_of(CONFLICTS)
     }
 
-    fn release(&mut self, batch: &Batch, now: Timestamp) {
+    pub(super) fn release(&mut self, batch: &Batch, now: Timestamp) {
         for key in &batch.plans {
             self.in_flight.remove(key);
             self.dirty.insert(key.clone());
+        }
+        // What a service's ledger lists now, a stray one need not.
+        if self.zone.stray_ledgers().next().is_some() {
+            self.dirty.insert(None);
         }
         // Forgetting is put off until the marks have doubled, so that it costs a constant time each.
         if self.written.len() >= self.prune_written_at {
@@ -157,20 +166,26 @@ impl Reconciler {
     }
 
     pub(super) fn plan_of(&self, owner: &Fqdn) -> PlanKey {
-        self.naming.parse(owner).map(|(service, _)| service)
+        let service = self.naming.parse(owner).map(|(service, _)| service);
+        if self.zone.has_ledgers() { service.or_else(|| self.naming.parse_ledger(owner)) } else { service }
     }
+}
+
+/// How long a plan or a set rests after so many failures in a row.
+pub(super) fn backoff(attempts: u32) -> Duration {
+    (BACKOFF.0 * 2u32.saturating_pow(attempts.clamp(1, 16) - 1)).min(BACKOFF.1)
 }
 
 /// What became of one plan's changes.
 #[derive(Clone, Debug, Default)]
-struct Fate {
-    conflict: bool,
+pub(super) struct Fate {
+    pub(super) conflict: bool,
     error: Option<String>,
     retry: Option<RetryHint>,
 }
 
 impl Fate {
-    fn fail(&mut self, error: &Error) {
+    pub(super) fn fail(&mut self, error: &Error) {
         self.error.get_or_insert_with(|| error.chain());
         self.retry.get_or_insert(error.retry());
     }

@@ -14,8 +14,15 @@ impl Reconciler {
     /// The most urgent changes that fit into one call, or none. `fits` is asked for each unit in turn and counts it
     /// when it does; a unit that does not fit even alone is handed out alone, so that the provider names the fault.
     ///
+    /// On a host that stores no claims a unit is all of a service with its TXT set. Where that fits into no call, or the
+    /// host changes sets one by one, the service goes in three steps, which follow from what the TXT set lists: first it
+    /// lists old and new, then the sets change name by name, then it lists the new alone.
+    ///
     /// Every batch must be given back to [`Reconciler::record`] or [`Reconciler::abandon`].
     pub fn next_batch(&mut self, now: Timestamp, mut fits: impl FnMut(&Unit) -> bool) -> Option<Batch> {
+        if self.zone.has_ledgers() {
+            return self.next_batch_with_ledgers(now, fits);
+        }
         let mut batch = Batch::default();
         'queue: for (urgency, key) in &self.queue {
             if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
@@ -40,11 +47,16 @@ impl Reconciler {
 
     /// The units of a plan that may be written now, in order.
     fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
+        order(ChangeSet::by_name(self.ready_changes(plan, now))).units
+    }
+
+    /// The changes of a plan that may be written now.
+    pub(super) fn ready_changes(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Change> {
         let held: BTreeSet<_> = self.held_in(plan, now).into_iter().map(|(planned, _)| &planned.change.key).collect();
         let ready = plan.changes.iter().filter(|planned| self.is_due(planned, now)).filter_map(|planned| {
             if held.contains(&planned.change.key) { self.additions(planned) } else { Some(planned.change.clone()) }
         });
-        order(ChangeSet::by_name(ready)).units
+        ready.collect()
     }
 
     /// What goes ahead of a held change: the addresses that it adds, unless nothing may be written at all.
@@ -54,7 +66,7 @@ impl Reconciler {
     }
 
     /// A set that was just written waits for the minimal interval, unless its addresses died.
-    fn is_due(&self, planned: &PlannedChange, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, planned: &PlannedChange, now: Timestamp) -> bool {
         planned.urgency == Urgency::Failover
             || self
                 .written
@@ -66,7 +78,8 @@ impl Reconciler {
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let settings = &self.settings;
         let lingers = self.lost_places.values().map(|at| at.plus(settings.topology_linger));
-        let retries = self.failures.values().map(|failure| failure.until);
+        let of_sets = self.refused_sets.values().map(|refused| &refused.failure);
+        let retries = self.failures.values().chain(of_sets).map(|failure| failure.until);
         let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| {
             let written = self.written.get(&planned.change.key.owner)?;
             Some(written.at.plus(settings.min_interval))
