@@ -122,6 +122,8 @@ impl Registry {
     pub fn builtin() -> Self {
         let mut registry = Self::empty();
         registry.add("memory", memory);
+        #[cfg(feature = "route53")]
+        registry.add("aws-route53", crate::route53::open);
         #[cfg(feature = "coredns")]
         registry.add("coredns", crate::coredns::open);
         #[cfg(feature = "embedded")]
