@@ -39,10 +39,10 @@ pub(crate) async fn send(url: &str, method: &str, headers: &[(&str, &str)], body
     let path = if path.is_empty() { "/" } else { path };
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([name, ": ", value, "\r\n"]);
     }
     if !body.is_empty() {
-        head += &format!("content-length: {}\r\n", body.len());
+        head.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
     }
     let mut stream = TcpStream::connect(host).await.ok()?;
     stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.ok()?;
@@ -107,5 +107,15 @@ impl Tester {
     pub(crate) async fn change(&self, additions: &[Value], deletions: &[Value]) -> Reply {
         let body = json!({"additions": additions, "deletions": deletions});
         self.call("POST", &self.of_zone("/changes"), Some(&body)).await
+    }
+
+    /// Adds one set.
+    pub(crate) async fn add(&self, set: &Value) -> Reply {
+        self.change(std::slice::from_ref(set), &[]).await
+    }
+
+    /// Deletes one set.
+    pub(crate) async fn delete(&self, set: &Value) -> Reply {
+        self.change(&[], std::slice::from_ref(set)).await
     }
 }
