@@ -276,3 +276,6 @@ pub(super) const LARGEST_TTL: i64 = 2_147_483_647;
 /// Pairs of tags on a resource, and characters of a name and a value.
 /// Source: Microsoft's "Use tags to organize your Azure resources".
 pub(super) const TAGS: (usize, usize, usize) = (50, 512, 256);
+
+#[cfg(test)]
+mod tests;
