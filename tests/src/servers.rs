@@ -7,12 +7,14 @@ mod coredns;
 mod dns;
 mod etcd;
 mod mirror;
+mod moto;
 mod process;
 
 pub use coredns::CoreDns;
 pub use dns::{Answer, query, try_query};
 pub use etcd::{Etcd, EtcdVersion};
 pub use mirror::Mirror;
+pub use moto::{MOTO, Moto};
 
 use std::path::{Path, PathBuf};
 

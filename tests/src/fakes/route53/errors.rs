@@ -134,7 +134,7 @@ pub fn access_denied(operation: &str, zone: Option<&str>) -> Answer {
 pub(super) fn denied(operation: &str, zone: Option<&str>) -> Refusal {
     let resource = zone.map(|id| format!(" on resource: arn:aws:route53:::hostedzone/{id}")).unwrap_or_default();
     let message = format!(
-        "User: arn:aws:iam::123456789012:user/dns is not authorized to perform: route53:{operation}{resource} because \
+        "User: arn:aws:iam::111111111111:user/dns is not authorized to perform: route53:{operation}{resource} because \
          no identity-based policy allows the route53:{operation} action"
     );
     Refusal::new(403, "AccessDenied", message)

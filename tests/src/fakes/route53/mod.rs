@@ -127,6 +127,13 @@ impl Fake {
         id
     }
 
+    /// Adds a zone as it is, with its id and all its sets; replaces the one of this id.
+    pub fn put_zone(&self, zone: Zone) {
+        let mut account = self.service.account();
+        account.references.insert(zone.caller_reference.clone());
+        account.zones.insert(zone.id.clone(), zone);
+    }
+
     /// Removes a zone with all that it holds; whether it was there.
     pub fn remove_zone(&self, id: &str) -> bool {
         self.service.account().zones.remove(id).is_some()

@@ -225,7 +225,7 @@ pub static OPERATIONS: &[Operation] = &[
         method: "GET",
         path: "/2013-04-01/hostedzonelimit/{Id}/{Type}",
         status: 200,
-        uri: &[param("Type", "Type", true, &HOSTED_ZONE_LIMIT_TYPE), param("Id", "HostedZoneId", true, &RESOURCE_ID)],
+        uri: &[param("Id", "HostedZoneId", true, &RESOURCE_ID), param("Type", "Type", true, &HOSTED_ZONE_LIMIT_TYPE)],
         query: &[],
         body: None,
     },

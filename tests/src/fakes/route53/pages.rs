@@ -106,7 +106,7 @@ pub(super) fn zones_by_vpc(account: &Account, fitting: &Fitting<'_>) -> Result<V
     let all = account.zones.range(start.to_owned()..).map(|(_, zone)| zone);
     let (zones, next) = page(all.filter(|zone| zone.vpcs.contains(&vpc)), size);
     let summary = |zone: &Zone| {
-        let owner = Element::parent("Owner", vec![Element::text("OwningAccount", "123456789012")]);
+        let owner = Element::parent("Owner", vec![Element::text("OwningAccount", "111111111111")]);
         let id = Element::text("HostedZoneId", &zone.id);
         Element::parent("HostedZoneSummary", vec![id, Element::text("Name", zone.name.as_str()), owner])
     };
