@@ -58,6 +58,7 @@ async fn lists_refuse_what_they_cannot_do() {
         ("/rrsets?type=WKS&name=www.example.test.", (400, "invalid")),
         ("/rrsets?name=www.example.test", (400, "invalid")),
         ("/rrsets?maxResults=0", (400, "invalid")),
+        ("/rrsets?maxResults=1&maxResults=2", (400, "invalid")),
         ("/rrsets?maxResults=x", (400, "invalid")),
         ("/rrsets?pageToken=xyz", (400, "invalid")),
         ("/changes?sortBy=age", (400, "invalid")),

@@ -1,6 +1,8 @@
 //! Tokens and those who give them: Google's token endpoint, the metadata server of a machine, and the `token-url` of
 //! federation v1.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::project::timestamp;
@@ -28,8 +30,8 @@ pub(super) struct Credentials {
     pub(super) token_body: Option<String>,
     /// The scopes of the machine's own account.
     pub(super) machine_scopes: Vec<String>,
-    /// Self-signed tokens that were issued earlier than this are expired, in seconds since 1970.
-    refused_before: u64,
+    /// The self-signed tokens that came, and whether they still count.
+    self_signed: BTreeMap<String, bool>,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Credentials {
             next: 1,
             token_body: None,
             machine_scopes: vec![WRITE[0].to_owned()],
-            refused_before: 0,
+            self_signed: BTreeMap::new(),
         }
     }
 
@@ -64,16 +66,16 @@ impl Credentials {
         value
     }
 
-    /// All tokens given until now are expired. A self-signed one made within this second is too.
+    /// All tokens given until now are expired, and all self-signed ones that came.
     pub(super) fn expire(&mut self) {
         self.tokens.iter_mut().for_each(|token| token.expired = true);
-        self.refused_before = now() + 1;
+        self.self_signed.values_mut().for_each(|valid| *valid = false);
     }
 
     //--- The service's side
 
     /// Whether the caller may call an operation, as far as its token tells.
-    pub(super) fn check(&self, request: &Request, reads: bool) -> Result<(), Refusal> {
+    pub(super) fn check(&mut self, request: &Request, reads: bool) -> Result<(), Refusal> {
         let header = request.header("authorization").and_then(|text| text.strip_prefix("Bearer "));
         let given = header.or_else(|| request.query("access_token")).or_else(|| request.query("oauth_token"));
         let given = given.ok_or_else(|| Refusal::unauthenticated(false))?;
@@ -95,9 +97,9 @@ impl Credentials {
     }
 
     /// The scopes of a token that a service account signed for itself; one for the whole service has them all.
-    fn self_signed(&self, token: &str, request: &Request) -> Option<Vec<String>> {
+    fn self_signed(&mut self, token: &str, request: &Request) -> Option<Vec<String>> {
         let claims = self.claims(token).ok()?;
-        if claims["iat"].as_u64()? < self.refused_before {
+        if !*self.self_signed.entry(token.to_owned()).or_insert(true) {
             return None;
         }
         match (claims["scope"].as_str(), claims["aud"].as_str()) {

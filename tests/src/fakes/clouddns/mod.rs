@@ -144,8 +144,9 @@ impl Fake {
         self.state().credentials.issue(scopes)
     }
 
-    /// All tokens given until now are refused with 401 from now on. Givers go on giving new ones. A token that a service
-    /// account signs for itself is refused when it was issued in this second or before.
+    /// All tokens given until now are refused with 401 from now on. Givers go on giving new ones. Of the tokens that a
+    /// service account signs for itself, those that came before are refused; one that it signs anew within the same
+    /// second is the same token.
     pub fn expire_tokens(&self) {
         self.state().credentials.expire();
     }
