@@ -82,6 +82,14 @@ pub fn too_many_requests(retry_after: Option<u32>) -> Answer {
     }
 }
 
+/// HTTP 400 `InvalidChangeBatch` in its other shape: a root of that name with one `Message` for each fault. The service
+/// model still describes it (`InvalidChangeBatch` with `messages`); the fake itself answers as was recorded in 2022.
+pub fn invalid_change_batch_as_list(messages: &[&str]) -> Answer {
+    let messages = messages.iter().map(|message| Element::text("Message", *message)).collect();
+    let messages = Element::parent("Messages", messages);
+    document(400, &Element::parent("InvalidChangeBatch", vec![messages, Element::text("RequestId", REQUEST_ID)]))
+}
+
 /// HTTP 400 `PriorRequestNotComplete`: another change of the zone is under way.
 /// Source: pcorliss/ruby_route_53#34, which quotes the body.
 pub fn prior_request_not_complete() -> Answer {

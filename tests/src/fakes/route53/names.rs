@@ -8,8 +8,11 @@ use super::errors::Refusal;
 ///
 /// Order: that of the list of sets, by labels from the right, each followed by a dot and compared as text; so `-` sorts
 /// before the end of a label. Source: the documentation of `ListResourceRecordSets` in the service model.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Name(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    key: String, // first, as names are compared by it
+    text: String,
+}
 
 impl Name {
     /// Reads a name with or without the final dot, and with octets escaped or not.
@@ -65,37 +68,32 @@ impl Name {
         if wire > 255 {
             return problem("DomainNameTooLong", "Domain name is too long");
         }
-        Ok(Self(name))
+        let mut key = String::with_capacity(name.len());
+        for label in name.split_terminator('.').rev() {
+            key.push_str(label);
+            key.push('.');
+        }
+        Ok(Self { key, text: name })
     }
 
     /// As the service shows it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether it is `apex` or lies below it.
     pub fn is_in(&self, apex: &Self) -> bool {
-        self.0.strip_suffix(&apex.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        self.text.strip_suffix(&apex.text).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
     /// How many labels it has.
     pub fn labels(&self) -> usize {
-        self.0.split_terminator('.').count()
+        self.text.split_terminator('.').count()
     }
 
     /// Whether it is a wildcard: its first label is an asterisk.
     pub fn is_wildcard(&self) -> bool {
-        self.0.starts_with("\\052.")
-    }
-
-    /// What names are compared by.
-    pub fn sort_key(&self) -> String {
-        let mut key = String::with_capacity(self.0.len());
-        for label in self.0.split_terminator('.').rev() {
-            key.push_str(label);
-            key.push('.');
-        }
-        key
+        self.text.starts_with("\\052.")
     }
 
     /// As [`Name::parse`], for a name in a query.
@@ -107,20 +105,14 @@ impl Name {
     }
 }
 
-impl PartialOrd for Name {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Name {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key().cmp(&other.sort_key())
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

@@ -80,10 +80,11 @@ pub(super) fn zones_by_name(account: &Account, fitting: &Fitting<'_>) -> Result<
         return Err(Refusal::invalid_input("Invalid request: a hosted zone ID needs a DNS name"));
     }
     let invalid = |why| Refusal::new(400, "InvalidDomainName", why);
-    let start = name.map(|name| Name::parse(name).map(|name| name.sort_key()).map_err(invalid)).transpose()?;
-    let start = (start.unwrap_or_default(), id.unwrap_or_default().trim_start_matches("/hostedzone/").to_owned());
+    let start = name.map(|name| Name::parse(name).map_err(invalid)).transpose()?;
+    let start = start.map(|name| (name, id.unwrap_or_default().trim_start_matches("/hostedzone/").to_owned()));
     let zones = account.zones_by_name();
-    let rest = zones.into_iter().filter(|zone| (zone.name.sort_key(), zone.id.clone()) >= start);
+    let comes = |zone: &Zone| start.as_ref().is_none_or(|(name, id)| (&zone.name, &zone.id) >= (name, id));
+    let rest = zones.into_iter().filter(|zone| comes(zone));
     let (zones, next) = page(rest, size);
     let mut answer = vec![Element::parent("HostedZones", zones.into_iter().map(hosted_zone).collect())];
     answer.extend(name.map(|name| Element::text("DNSName", name)));

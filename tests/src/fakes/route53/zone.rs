@@ -249,7 +249,7 @@ impl Account {
     /// The zones in the order of `ListHostedZonesByName`: by name, then id.
     pub(super) fn zones_by_name(&self) -> Vec<&Zone> {
         let mut zones: Vec<&Zone> = self.zones.values().collect();
-        zones.sort_by_key(|zone| (zone.name.sort_key(), zone.id.clone()));
+        zones.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         zones
     }
 }
