@@ -122,6 +122,12 @@ async fn a_service_account_gets_a_token_for_its_signature() {
     let refreshed = post_form(&t.fake.token_uri(), "grant_type=refresh_token&refresh_token=fake-refresh-token").await;
     list_with(&t, refreshed.json["access_token"].as_str().expect("a token")).await.expect(200);
     assert_eq!(t.fake.control().count("oauth2.token"), 8);
+    let mut user: Value = serde_json::from_str(&t.fake.user_key()).expect("a key file is JSON");
+    user["grant_type"] = "refresh_token".into();
+    let headers = [("content-type", "application/json")];
+    let refreshed =
+        send(&t.fake.token_uri(), "POST", &headers, &user.to_string()).await.expect("an answer").expect(200);
+    list_with(&t, refreshed.json["access_token"].as_str().expect("a token")).await.expect(200);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::project::timestamp;
 use super::refusal::Refusal;
@@ -141,10 +141,12 @@ impl Credentials {
             oauth_answer(400, &json!({"error": error, "error_description": description}))
         };
         let media_type = request.header("content-type").unwrap_or_default();
-        if !media_type.starts_with("application/x-www-form-urlencoded") {
-            return refuse("invalid_request", "Required parameter is missing: grant_type");
-        }
-        let form = form(&request.text());
+        let form = match media_type.split(';').next() {
+            Some("application/x-www-form-urlencoded") => form(&request.text()),
+            // Google's own clients refresh a user's token so.
+            Some("application/json") => json_form(&request.body),
+            _ => Vec::new(),
+        };
         let field = |name: &str| form.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         let scopes = match field("grant_type") {
             Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
@@ -233,6 +235,12 @@ fn form(body: &str) -> Vec<(String, String)> {
     let uri = format!("http://form/?{body}").parse().ok();
     let fields = uri.and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
     fields.map(|axum::extract::Query(fields)| fields).unwrap_or_default()
+}
+
+/// The texts of a JSON object.
+fn json_form(body: &[u8]) -> Vec<(String, String)> {
+    let members: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    members.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
 }
 
 /// The octets of base64 in the alphabet for URLs, with or without padding.
