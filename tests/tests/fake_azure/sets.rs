@@ -157,6 +157,8 @@ async fn bad_data_is_refused() {
         ("/TXT/x", "TXTRecords", json!([{"value": [long]}])),
         ("/TXT/x", "TXTRecords", json!([{"value": []}])),
         ("/TXT/x", "TXTRecords", json!([{"value": "text"}])),
+        ("/TXT/x", "TXTRecords", json!([{"value": ["s\u{fc}\u{df}"]}])),
+        ("/TXT/x", "TXTRecords", json!([{"value": ["a\tb"]}])),
         ("/MX/x", "MXRecords", json!([{"preference": 65536, "exchange": "a.b"}])),
         ("/MX/x", "MXRecords", json!([{"exchange": "a.b"}])),
         ("/SRV/x", "SRVRecords", json!([{"priority": 1, "weight": 1, "port": -1, "target": "a.b"}])),

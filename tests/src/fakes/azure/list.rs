@@ -1,5 +1,7 @@
 //! Lists, page by page.
 
+use std::ops::Bound;
+
 use serde_json::{Value, json};
 
 use super::super::listener::{Answer, Request};
@@ -17,12 +19,13 @@ impl State {
         let wanted = self.subscriptions.get(&route.subscription.to_ascii_lowercase());
         let groups = wanted.into_iter().flat_map(|subscription| &subscription.groups);
         let groups = groups.filter(|(name, _)| route.group.is_empty() || **name == route.group.to_ascii_lowercase());
+        // The separator sorts before all that names have, so that the texts sort as the maps do.
         let zones = groups
-            .flat_map(|(group, held)| held.zones.iter().map(move |(name, zone)| (format!("{group}/{name}"), zone)));
+            .flat_map(|(group, held)| held.zones.iter().map(move |(name, zone)| (format!("{group}\0{name}"), zone)));
         let after = after(request)?;
         let rest = zones.filter(|(at, _)| after.as_ref().is_none_or(|after| at > after));
         let most = self.limits.record_sets;
-        let rest: Vec<_> = rest.map(|(at, zone)| (at, zone.json(most))).collect();
+        let rest = rest.map(|(at, zone)| (at, zone.json(most)));
         let group = if route.group.is_empty() { String::new() } else { format!("/resourceGroups/{}", route.group) };
         self.page(request, route, &format!("{group}/providers/Microsoft.Network/dnszones"), rest)
     }
@@ -35,12 +38,12 @@ impl State {
             Some(text) => Some(Key::from_text(&text).ok_or_else(bad_token)?),
             None => None,
         };
-        let rest = zone.sets.iter().filter(|(key, set)| {
+        let beginning = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = zone.sets.range((beginning, Bound::Unbounded)).filter(|(key, set)| {
             let wanted = all || key.record_type() == route.record_type;
-            let below = suffix.as_ref().is_none_or(|suffix| set.name.to_ascii_lowercase().ends_with(suffix));
-            wanted && below && after.as_ref().is_none_or(|after| *key > after)
+            wanted && suffix.as_ref().is_none_or(|suffix| set.name.to_ascii_lowercase().ends_with(suffix))
         });
-        let rest: Vec<_> = rest.map(|(key, set)| (key.text(), set.json(zone))).collect();
+        let rest = rest.map(|(key, set)| (key.text(), set.json(zone)));
         // The link of a list of all types leads to another path than the list itself.
         let last = if all { "ALL" } else { &route.record_type };
         let path =
@@ -55,7 +58,7 @@ impl State {
         request: &Request,
         route: &Route,
         path: &str,
-        rest: Vec<(String, Value)>,
+        mut rest: impl Iterator<Item = (String, Value)>,
     ) -> Result<Answer, Refusal> {
         let top = match request.query("$top").map(str::parse::<i32>) {
             None => self.limits.page,
@@ -65,11 +68,10 @@ impl State {
         // A test that has lowered the page lowers it for all.
         let default = super::spec::Limits::default().page;
         let size = if self.limits.page < default { top.min(self.limits.page) } else { top };
-        let more = rest.len() > size;
-        let last = rest.get(size - 1).map(|(at, _)| hex(at)).unwrap_or_default();
-        let values: Vec<Value> = rest.into_iter().take(size).map(|(_, value)| value).collect();
+        let (places, values): (Vec<String>, Vec<Value>) = rest.by_ref().take(size).unzip();
+        let last = places.last().map(|at| hex(at)).unwrap_or_default();
         let mut body = json!({ "value": values });
-        if more {
+        if rest.next().is_some() {
             let mut link = format!(
                 "{}:443/subscriptions/{}{path}?api-version={API_VERSION}&{SKIP}={last}",
                 self.cloud.resource_manager(),

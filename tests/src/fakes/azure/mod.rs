@@ -25,7 +25,9 @@
 //! ```
 //!
 //! Operations in the call log are the ids of the description (`Zones_List`, `RecordSets_ListByDnsZone`, …), and besides
-//! `Token`, `TokenV1`, `ManagedIdentity`, `OperationStatus`, `OperationResult` and `unknown`.
+//! `Token`, `TokenV1`, `ManagedIdentity`, `OperationStatus`, `OperationResult` and `unknown`. The link of a list by
+//! `RecordSets_ListByDnsZone` leads to `…/ALL`, as Azure's does: its further pages count as, and need the right of,
+//! `RecordSets_ListAllByDnsZone`.
 //!
 //! # Sources
 //! The description of 2018-05-01 (`spec.rs`), the recordings of the Azure CLI (2020-12) and of Lexicon (2023-06), both
@@ -42,7 +44,8 @@
 //!
 //! # Stricter than the service
 //! Unknown query parameters, and conditional headers that an operation does not have, are refused; the service passes
-//! over them. So are unknown members of bodies, in words that are known of the resource manager alone.
+//! over them. So are unknown members of bodies, in words that are known of the resource manager alone, and `null` for a
+//! member that is not only read.
 //!
 //! # Not known, so chosen
 //! - Metadata: no source gives a limit of pairs or lengths, so there is none; [`Limits`] can set one.
@@ -50,6 +53,8 @@
 //! - The ETag in a body means nothing: all that recordings send is current, and the description speaks of the headers.
 //! - A set of too many records is 409, as for private zones; its text is ours. So are the texts of bad data.
 //! - Names keep the letters that they were created with and are found by any.
+//! - Strings of TXT are literal, backslashes and quotation marks included (octodns/octodns#229 shows what the name
+//!   servers make of them). Nothing tells what becomes of characters outside of printable ASCII: they are refused.
 //!
 //! # Not imitated
 //! DNSSEC and the record types that need it, private zones of `Microsoft.Network/privateDnsZones`, DNS answers, locks,

@@ -156,7 +156,10 @@ fn one(record_type: &str, record: &Value) -> Result<(), Refusal> {
             if strings.is_empty() {
                 return Err(Refusal::bad("The resource record is missing field 'value'."));
             }
-            strings.iter().filter_map(Value::as_str).try_for_each(|text| string(text, 255))
+            strings
+                .iter()
+                .filter_map(Value::as_str)
+                .try_for_each(|text| string(text, 255).and_then(|()| printable(text)))
         }
     }
 }
@@ -167,6 +170,14 @@ fn string(text: &str, most: usize) -> Result<(), Refusal> {
         return Err(Refusal::bad(format!("The value '{text}' is invalid: it is longer than {most} characters.")));
     }
     Ok(())
+}
+
+/// What Azure makes of other characters is not known, so a client must not rely on any.
+fn printable(text: &str) -> Result<(), Refusal> {
+    match text.chars().find(|character| !(' '..='~').contains(character)) {
+        None => Ok(()),
+        Some(other) => Err(Refusal::bad(format!("The value has the character '{}'.", other.escape_unicode()))),
+    }
 }
 
 fn within(record: &Value, name: &str, largest: i64) -> Result<(), Refusal> {

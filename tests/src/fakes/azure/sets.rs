@@ -73,14 +73,14 @@ impl State {
         let (zone, key) = (self.zone(route)?, key(route));
         apex(zone, set)?;
         let cname = "CNAME";
-        let beside = |other: &&Key| other.is_at(&key) && **other != key;
+        let beside = || zone.at(&key).filter(|other| **other != key);
         // Source of code and texts: external-dns#5358, MicrosoftDocs/azure-docs#85496 and `observed-errors.json`.
         let restriction = Some("CannotCreateRecordDueToCNameNamingRestriction");
-        if set.record_type == cname && zone.sets.keys().any(|other| beside(&other)) {
+        if set.record_type == cname && beside().next().is_some() {
             let message = "The CNAME record could not be created because another record with the same name already exists in this zone.";
             return Err(Refusal::conflict(restriction, message));
         }
-        if zone.sets.keys().filter(beside).any(|other| other.record_type() == cname) {
+        if beside().any(|other| other.record_type() == cname) {
             let message = "The record could not be created because a CNAME record with the same name already exists in this zone.";
             return Err(Refusal::conflict(restriction, message));
         }

@@ -140,10 +140,6 @@ impl Key {
         Self { labels, record_type: record_type.to_ascii_uppercase() }
     }
 
-    pub(super) fn is_at(&self, other: &Self) -> bool {
-        self.labels == other.labels
-    }
-
     pub(super) fn record_type(&self) -> &str {
         &self.record_type
     }
@@ -205,6 +201,12 @@ impl Zone {
             sets: sets.into_iter().map(|set| (set.key(), set)).collect(),
             deletion: None,
         }
+    }
+
+    /// The sets of one name.
+    pub(super) fn at<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
+        let first = Key { labels: key.labels.clone(), record_type: String::new() };
+        self.sets.range(first..).map(|(other, _)| other).take_while(|other| other.labels == key.labels)
     }
 
     /// As the vendor shows it.
