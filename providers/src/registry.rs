@@ -124,6 +124,8 @@ impl Registry {
         registry.add("memory", memory);
         #[cfg(feature = "route53")]
         registry.add("aws-route53", crate::route53::open);
+        #[cfg(feature = "azure")]
+        registry.add("azure-azuredns", crate::azure::open);
         #[cfg(feature = "coredns")]
         registry.add("coredns", crate::coredns::open);
         #[cfg(feature = "embedded")]

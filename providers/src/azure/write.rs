@@ -1,0 +1,251 @@
+//! Writing: one call for each set, on the condition of the state that was read.
+//!
+//! | change | call | condition | conflict |
+//! |---|---|---|---|
+//! | create | PUT | `If-None-Match: *` | 412 |
+//! | update | PUT | `If-Match` | 412 |
+//! | delete | DELETE | `If-Match` | 412; 204: there is none |
+//!
+//! The units of a batch go side by side. Inside a unit updates go first, then deletions, then creations, and the first
+//! that fails stops it: what is not sent is `NotTried`. A name that changes its type has nothing between the two calls,
+//! as the host has no call for both. When the second fails for good, the deleted sets are put back. They are then told
+//! as failed like the change that failed (nothing of the unit is done), though their versions are new ones: the next
+//! change to them conflicts and is read again.
+//!
+//! The version that was read is the whole guard. A change without one (whoever made it has not read the set here) is
+//! compared with what a read gives, and takes that state's ETag.
+
+use std::time::Duration;
+
+use dnsprovider::{
+    Action, Applied, ApplyContext, Change, ChangeSet, Cost, DnsProvider as _, Error, ErrorKind, Fqdn, Outcome,
+    RetryHint, Unit, Version,
+};
+use futures::future::join_all;
+
+use super::AzureDns;
+use super::api::When;
+use super::claim::Metadata;
+use super::convert::{self, etag, relative};
+use super::error::{NAME, error};
+use crate::cloud::{Failure, Fate, Turn};
+
+/// A type change is not begun with less time than this, so that its name is not left empty for want of time.
+const TIME_FOR_A_SWAP: Duration = Duration::from_secs(5);
+
+impl AzureDns {
+    pub(super) async fn apply_batch(
+        &self,
+        apex: &Fqdn,
+        changes: &ChangeSet,
+        context: &ApplyContext,
+    ) -> Result<Applied, Error> {
+        if changes.is_empty() {
+            return Ok(Applied::default());
+        }
+        let cost = changes.units.iter().map(|unit| self.cost(unit)).fold(Cost::default(), |sum, cost| sum + cost);
+        if let Some(over) = cost.over(&self.capabilities().limits.batch) {
+            return Err(error(ErrorKind::LimitExceeded, format!("applying a batch that is too large: {over}")));
+        }
+        if context.is_over() {
+            return Ok(Applied::all(changes, |_| Outcome::NotTried));
+        }
+        if changes.changes().any(|change| !change.key.owner.is_at_or_below(apex)) {
+            // Nothing is inside of a zone that does not exist.
+            self.api.zone(apex).await.map_err(|failure| failure.error)?;
+        }
+        let units = changes.units.iter().map(|unit| self.apply_unit(apex, unit, context));
+        let mut applied = Applied::default();
+        for (unit, outcomes) in changes.units.iter().zip(join_all(units).await) {
+            for (change, outcome) in unit.changes.iter().zip(outcomes) {
+                applied.add(&change.key, outcome);
+            }
+        }
+        match whole_refusal(&mut applied) {
+            Some(error) => Err(error),
+            None => Ok(applied),
+        }
+    }
+
+    /// One outcome for each change, in their order.
+    async fn apply_unit(&self, apex: &Fqdn, unit: &Unit, context: &ApplyContext) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = unit.changes.iter().map(|_| Outcome::NotTried).collect();
+        if let Err(refusal) =
+            dnsprovider::admit(unit, apex, &self.capabilities(), NAME).and_then(|()| check(apex, unit))
+        {
+            let place = unit.changes.iter().position(|change| Some(&change.key) == refusal.key()).unwrap_or(0);
+            if let Some(outcome) = outcomes.get_mut(place) {
+                *outcome = Outcome::Refused(refusal);
+            }
+            return outcomes;
+        }
+        let mut order: Vec<usize> = (0..unit.changes.len()).collect();
+        order.sort_by_key(|place| match unit.changes[*place].action() {
+            Action::Update => 0,
+            Action::Delete => 1,
+            Action::Create => 2,
+        });
+        let swaps =
+            |change: &Change| change.after.is_none() && unit.changes.iter().any(|other| gives_way(change, other));
+        let begins_swap = unit.changes.iter().any(swaps);
+        let is_late = context.time_left.as_ref().is_some_and(|left| left() < TIME_FOR_A_SWAP);
+        if begins_swap && is_late {
+            return outcomes;
+        }
+        let turn = Turn::from(context.lane);
+        for (done, place) in order.iter().enumerate() {
+            if context.is_over() {
+                break;
+            }
+            let change = &unit.changes[*place];
+            // The name is empty until this is done.
+            let is_second = order[..done].iter().any(|first| gives_way(&unit.changes[*first], change));
+            let turn = if is_second { Turn::Urgent } else { turn };
+            let when = When { turn, time_left: context.time_left.as_ref() };
+            match self.apply_change(apex, change, when).await {
+                Ok(outcome @ Outcome::Done(_)) => outcomes[*place] = outcome,
+                Ok(outcome) => {
+                    outcomes[*place] = outcome;
+                    self.put_back(apex, unit, &mut outcomes, *place).await;
+                    break;
+                }
+                Err(failure) => {
+                    let is_over = matches!(failure.fate, Fate::Unknown) || failure.error.retry() == RetryHint::Never;
+                    outcomes[*place] = match failure.fate {
+                        Fate::NotSent => Outcome::NotTried,
+                        Fate::Unknown => Outcome::Unknown(failure.error.with_key(&change.key)),
+                        Fate::NotDone if failure.error.kind() == ErrorKind::Conflict => Outcome::Conflict,
+                        Fate::NotDone => Outcome::Refused(failure.error.with_key(&change.key)),
+                    };
+                    if is_over && !matches!(outcomes[*place], Outcome::Unknown(_)) {
+                        self.put_back(apex, unit, &mut outcomes, *place).await;
+                    }
+                    break;
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn apply_change(&self, apex: &Fqdn, change: &Change, when: When<'_>) -> Result<Outcome, Failure> {
+        let Some(relative) = relative(apex, &change.key.owner) else {
+            return Err(Failure::not_done(error(ErrorKind::InvalidInput, "changing a name outside the zone")));
+        };
+        let key = (&change.key.rr_type, relative);
+        let Some(before) = &change.before else {
+            let Some(after) = &change.after else { return Ok(Outcome::NotTried) };
+            let foreign = Metadata::new();
+            let body = convert::body(after, &foreign).map_err(Failure::not_done)?;
+            let etag = self.api.put_set(apex, key, body, None, when).await?;
+            return Ok(Outcome::Done(convert::version(etag.as_deref(), &foreign)));
+        };
+        let read;
+        let version = if change.version.detail.is_some() {
+            &change.version
+        } else {
+            read = self.one(apex, key.0, relative).await.map_err(Failure::not_done)?;
+            match &read {
+                Some(entry) if entry.data == *before => &entry.version,
+                _ => return Ok(Outcome::Conflict),
+            }
+        };
+        let Some((etag, foreign)) = etag(version) else { return Ok(Outcome::Conflict) };
+        let Some(after) = &change.after else {
+            let was_there = self.api.delete_set(apex, key, etag, when).await?;
+            return Ok(if was_there { Outcome::Done(Version::default()) } else { Outcome::Conflict });
+        };
+        let body = convert::body(after, &foreign).map_err(Failure::not_done)?;
+        let etag = self.api.put_set(apex, key, body, Some(etag), when).await?;
+        Ok(Outcome::Done(convert::version(etag.as_deref(), &foreign)))
+    }
+
+    /// Puts back what the unit has deleted, but where it has put something that stands in the way.
+    async fn put_back(&self, apex: &Fqdn, unit: &Unit, outcomes: &mut [Outcome], failed: usize) {
+        let is_done = |place: usize, outcomes: &[Outcome]| outcomes[place].is_done();
+        for (place, change) in unit.changes.iter().enumerate() {
+            let Some(before) = change.before.as_ref().filter(|_| change.after.is_none()) else { continue };
+            if !is_done(place, outcomes) {
+                continue;
+            }
+            let mut others = unit.changes.iter().enumerate();
+            if others.any(|(other, put)| gives_way(change, put) && is_done(other, outcomes)) {
+                continue;
+            }
+            let Some(relative) = relative(apex, &change.key.owner) else { continue };
+            let foreign = etag(&change.version).map(|(_, foreign)| foreign).unwrap_or_default();
+            let Ok(body) = convert::body(before, &foreign) else { continue };
+            // Not within the time of the caller: a name that answered before is to answer again.
+            let when = When { turn: Turn::Urgent, time_left: None };
+            match self.api.put_set(apex, (&change.key.rr_type, relative), body, None, when).await {
+                Ok(_) => outcomes[place] = like(&outcomes[failed], change),
+                Err(failure) if failure.fate == Fate::Unknown => {
+                    let what = "putting a deleted set back, as another change of its unit failed";
+                    let error = error(failure.error.kind(), format!("{what}: {}", failure.error.message()));
+                    outcomes[place] = Outcome::Unknown(error.with_key(&change.key));
+                }
+                Err(failure) => {
+                    // It stays told as deleted, which it is.
+                    tracing::warn!(set = %change.key, error = failure.error.chain(), "a deleted set could not be put back");
+                }
+            }
+        }
+    }
+}
+
+/// What is told of a deletion that was taken back because of that failure.
+fn like(failed: &Outcome, change: &Change) -> Outcome {
+    match failed {
+        Outcome::Refused(cause) => {
+            let message = format!("deleting a set: it was put back, as its unit failed: {}", cause.message());
+            Outcome::Refused(error(cause.kind(), message).with_retry(cause.retry()).with_key(&change.key))
+        }
+        _ => Outcome::Conflict,
+    }
+}
+
+/// Whether a deletion makes room for what another change of its unit puts at the same name.
+fn gives_way(deletion: &Change, other: &Change) -> bool {
+    deletion.after.is_none()
+        && other.before.is_none()
+        && other.after.is_some()
+        && deletion.key.owner == other.key.owner
+        && deletion.key != other.key
+}
+
+/// Judges what only this host refuses.
+fn check(apex: &Fqdn, unit: &Unit) -> Result<(), Error> {
+    for change in &unit.changes {
+        if let Some(after) = &change.after {
+            let foreign = etag(&change.version).filter(|_| change.before.is_some()).map(|(_, foreign)| foreign);
+            convert::check(apex, after, &foreign.unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+/// The one error of a batch of which nothing was done because the host, or the zone as a whole, did not let us.
+fn whole_refusal(applied: &mut Applied) -> Option<Error> {
+    let is_whole = |outcome: &Outcome| match outcome {
+        Outcome::NotTried => true,
+        Outcome::Refused(error) => matches!(
+            error.kind(),
+            ErrorKind::ZoneNotFound
+                | ErrorKind::ConfigInvalid
+                | ErrorKind::Unauthenticated
+                | ErrorKind::RateLimited
+                | ErrorKind::Unavailable
+        ),
+        _ => false,
+    };
+    if !applied.outcomes.values().all(is_whole) {
+        return None;
+    }
+    let mut outcomes = std::mem::take(&mut applied.outcomes);
+    let refused = outcomes.iter().find(|(_, outcome)| matches!(outcome, Outcome::Refused(_)));
+    let refused = refused.map(|(key, _)| key.clone());
+    if let Some(Outcome::Refused(error)) = refused.and_then(|key| outcomes.remove(&key)) {
+        return Some(error);
+    }
+    applied.outcomes = outcomes;
+    None
+}
