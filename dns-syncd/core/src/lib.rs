@@ -28,6 +28,7 @@ pub mod offers;
 pub mod plan;
 mod reconciler;
 pub mod report;
+mod room;
 mod selector;
 mod settings;
 pub mod standing;

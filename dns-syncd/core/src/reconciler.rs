@@ -9,6 +9,7 @@ mod ledgers;
 mod outcome;
 mod queue;
 mod report;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,6 +102,7 @@ pub struct Reconciler {
     /// The host changes all of a call or nothing.
     whole_calls: bool,
     records_per_set: Option<usize>,
+    sets_per_zone: Option<u64>,
     federation: Federation,
     standings: Standings,
     hosts: Hosts,
@@ -123,6 +125,11 @@ pub struct Reconciler {
     prune_written_at: usize,
     guard: Guard,
     planned_losses: LossCount,
+    /// How many sets more than now the plans ask for, by plan and together.
+    growths: BTreeMap<PlanKey, usize>,
+    growth: usize,
+    /// The names that may not hold more sets than now, because the host has no room.
+    without_room: BTreeSet<Fqdn>,
     verdict: Verdict,
     hash: Option<String>,
     /// When the hash was made, and whether what is held may have changed since.
@@ -138,6 +145,7 @@ impl Reconciler {
             shared_sets: capabilities.shared_sets,
             whole_calls: capabilities.atomicity == Atomicity::Batch,
             records_per_set: capabilities.limits.records_per_set,
+            sets_per_zone: capabilities.limits.sets_per_zone,
             federation: Federation::default(),
             standings: Standings::default(),
             hosts: Hosts::default(),
@@ -158,6 +166,9 @@ impl Reconciler {
             prune_written_at: 1024,
             guard: Guard::default(),
             planned_losses: LossCount::default(),
+            growths: BTreeMap::new(),
+            growth: 0,
+            without_room: BTreeSet::new(),
             verdict: Verdict::default(),
             hash: None,
             hashed: None,
@@ -330,6 +341,7 @@ impl Reconciler {
             self.planned_losses -= old.losses();
         }
         self.forget_refused(&key, &plan);
+        self.count_growth(&key, &plan);
         if plan.is_work() {
             self.queue.insert((plan.urgency(), key.clone()));
         } else {
@@ -342,6 +354,7 @@ impl Reconciler {
     }
 
     fn judge(&mut self, now: Timestamp) {
+        self.find_room();
         // What was approved does not count; only then are the changes looked at one by one.
         let planned = if self.guard.has_approvals(now) {
             let counts = |plan: &ServicePlan| {

@@ -45,6 +45,7 @@ pub struct ZoneView {
     places: BTreeMap<Place, usize>,
     foreign_below: BTreeMap<Fqdn, usize>,
     claimed_sets: usize,
+    total_sets: usize,
     /// On a host that stores no claims: the TXT sets that list them. These are in no other index.
     ledgers: Option<Ledgers>,
 }
@@ -73,6 +74,7 @@ impl ZoneView {
             places: BTreeMap::new(),
             foreign_below: BTreeMap::new(),
             claimed_sets: 0,
+            total_sets: 0,
         }
     }
 
@@ -86,6 +88,7 @@ impl ZoneView {
             Some(ledgers) => zone.take_over(ledgers, snapshot),
             None => zone.load(snapshot),
         }
+        zone.total_sets = self.total_sets;
         zone
     }
 
@@ -97,13 +100,16 @@ impl ZoneView {
             self.set_name(gone, Vec::new());
         }
         self.snapshot.version = snapshot.version;
+        let total = snapshot.entries.values().map(Vec::len).sum();
         for (owner, entries) in snapshot.entries {
             self.set_name(&owner, entries);
         }
+        self.total_sets = total;
     }
 
     /// Replaces what stands at one name.
     pub fn set_name(&mut self, owner: &Fqdn, mut entries: Vec<Entry>) {
+        self.total_sets = (self.total_sets + entries.len()).saturating_sub(self.sets_at(owner));
         if self.ledgers.is_some() {
             entries = self.with_claims(owner, entries);
         } else if !owner.is_at_or_below(&self.suffix) {
@@ -160,6 +166,16 @@ impl ZoneView {
     /// Number of sets that are ours or adoptable: what we could lose.
     pub fn claimed_sets(&self) -> usize {
         self.claimed_sets
+    }
+
+    /// Number of sets that the host holds in the zone, those of others included. Of names outside the suffix where only
+    /// others have sets, it is that of the last full read.
+    pub fn total_sets(&self) -> usize {
+        self.total_sets
+    }
+
+    fn sets_at(&self, owner: &Fqdn) -> usize {
+        self.at(owner).len() + usize::from(self.ledger_entry(owner).is_some())
     }
 
     /// At how many names, this one and those below it, foreign sets lie; 0 where the host does not answer subtrees.

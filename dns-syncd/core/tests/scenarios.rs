@@ -79,6 +79,8 @@ scenarios!(
     ledger_of_others,
     ledger_and_sets,
     ledger_after_a_move,
+    full_host,
+    full_host_without_claims,
 );
 
 fn folder() -> PathBuf {
@@ -303,6 +305,12 @@ impl Script {
             "max-addresses" => settings.max_addresses = Some(value.parse().ok()?),
             "adopt" => settings.adopt = if value == "names" { Adopt::Names } else { Adopt::Exact },
             "all-unhealthy" => settings.all_unhealthy = AllUnhealthy::Keep,
+            "sets-per-zone" => {
+                self.capabilities.limits.sets_per_zone = Some(value.parse().ok()?);
+                if let Some(reconciler) = &mut self.reconciler {
+                    reconciler.set_limits(&self.capabilities.limits);
+                }
+            }
             "external-ips" => settings.external_ips = value == "true",
             "max-delete" => settings.guard.max_delete = percent()?,
             "max-update" => settings.guard.max_update = percent()?,

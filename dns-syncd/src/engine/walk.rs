@@ -229,10 +229,12 @@ impl Walk {
         [planned, self.reads.until(now), self.writes.until(now)].into_iter().flatten().min()
     }
 
-    /// Whether another write may go out. Bulk work leaves an eighth of the places to what is urgent.
+    /// Whether another write may go out. Bulk work leaves an eighth of the places, and at least one of several, to what
+    /// is urgent.
     fn has_room(&self, urgent: bool) -> bool {
         let places = self.host.capabilities().concurrent_writes.max(1);
-        self.writing < if urgent { places } else { places - places / 8 }
+        let kept = if urgent || places == 1 { 0 } else { (places / 8).max(1) };
+        self.writing < places - kept
     }
 
     /// Reads names again, but for those that are being written: their turn comes when the write is back.
@@ -266,6 +268,8 @@ impl Walk {
                 self.reread_zone = false;
                 self.read_first = false;
                 self.reread.clear();
+                // A host may have told of its limits while it was read.
+                self.reconciler.set_limits(&self.host.capabilities().limits);
                 self.reconciler.load_zone(snapshot, now);
                 Taken { zone_read: true, ..Taken::default() }
             }

@@ -53,7 +53,9 @@ impl Reconciler {
     /// The changes of a plan that may be written now.
     pub(super) fn ready_changes(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Change> {
         let held: BTreeSet<_> = self.held_in(plan, now).into_iter().map(|(planned, _)| &planned.change.key).collect();
-        let ready = plan.changes.iter().filter(|planned| self.is_due(planned, now)).filter_map(|planned| {
+        let out = self.crowded_out(plan);
+        let due = |planned: &&PlannedChange| self.is_due(planned, now) && !out.contains(&planned.change.key);
+        let ready = plan.changes.iter().filter(due).filter_map(|planned| {
             if held.contains(&planned.change.key) { self.additions(planned) } else { Some(planned.change.clone()) }
         });
         ready.collect()

@@ -28,7 +28,8 @@ impl Reconciler {
             let service = key.as_ref().map(ToString::to_string);
             let held: BTreeMap<_, _> =
                 self.held_in(plan, now).into_iter().map(|(planned, limit)| (&planned.change.key, limit)).collect();
-            for planned in &plan.changes {
+            let out = self.crowded_out(plan);
+            for planned in plan.changes.iter().filter(|planned| !out.contains(&planned.change.key)) {
                 let limit = held.get(&planned.change.key).copied();
                 if let (Some(_), Some(additions)) = (limit, self.additions(planned)) {
                     let reason = format!("{}; what is added goes ahead, the rest is held", planned.reason);
@@ -51,7 +52,9 @@ impl Reconciler {
     /// What is wanted and not done, and what the sources and the topology could not use.
     pub fn refused(&self) -> BTreeSet<RefusalReport> {
         let of_plans = self.plans.values().flat_map(|plan| &plan.refused).map(Into::into);
-        self.problems().into_iter().chain(of_plans).collect()
+        let of_room = self.plans.iter().flat_map(|(key, plan)| self.refused_for_room(key, plan));
+        let of_room: Vec<RefusalReport> = of_room.map(|refusal| (&refusal).into()).collect();
+        self.problems().into_iter().chain(of_plans).chain(of_room).collect()
     }
 
     /// What the sources and the topology could not use.

@@ -1,0 +1,121 @@
+//! What waits because the host takes no more sets.
+//!
+//! A name that holds sets already is never frozen: its changes go on, and as many sets come as go. Only what would make
+//! it hold more waits, in the order of [`crate::room`], until there is room.
+
+use std::collections::BTreeSet;
+
+use dnsprovider::capabilities::Limits;
+use dnsprovider::{Action, Fqdn, RrKey};
+
+use super::{PlanKey, Reconciler};
+use crate::event::ServiceId;
+use crate::naming::Level;
+use crate::plan::{Refusal, ServicePlan};
+use crate::room::{Demand, without_room};
+
+impl Reconciler {
+    /// What the host allows, as it tells now.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.sets_per_zone = limits.sets_per_zone;
+        if self.records_per_set != limits.records_per_set {
+            self.records_per_set = limits.records_per_set;
+            self.mark(crate::federation::Dirty::All);
+        }
+    }
+
+    /// Notes how many sets more a plan asks for.
+    pub(super) fn count_growth(&mut self, key: &PlanKey, plan: &ServicePlan) {
+        self.growth -= self.growths.remove(key).unwrap_or(0);
+        if let Some(service) = key {
+            let sets = self.demands(service, plan).map(|demand| demand.sets).sum();
+            if sets > 0 {
+                self.growths.insert(key.clone(), sets);
+                self.growth += sets;
+            }
+        }
+    }
+
+    /// Decides anew which names wait.
+    pub(super) fn find_room(&mut self) {
+        let free = match self.sets_per_zone {
+            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.zone.total_sets()),
+            None => usize::MAX,
+        };
+        let waiting = if self.growth <= free {
+            BTreeSet::new()
+        } else {
+            let growing = self.growths.keys().filter_map(|key| Some((key.as_ref()?, self.plans.get(key)?)));
+            let demands = growing.flat_map(|(service, plan)| self.demands(service, plan)).collect();
+            without_room(free, demands).into_iter().cloned().collect()
+        };
+        self.without_room = waiting;
+    }
+
+    /// The planned creations that wait for room.
+    pub(super) fn crowded_out<'a>(&self, plan: &'a ServicePlan) -> BTreeSet<&'a RrKey> {
+        let mut out = BTreeSet::new();
+        if self.without_room.is_empty() {
+            return out;
+        }
+        for changes in plan.changes.chunk_by(|a, b| a.change.key.owner == b.change.key.owner) {
+            if self.without_room.contains(&changes[0].change.key.owner) {
+                let of = |action| changes.iter().filter(move |planned| planned.change.action() == action);
+                out.extend(of(Action::Create).skip(of(Action::Delete).count()).map(|planned| &planned.change.key));
+            }
+        }
+        out
+    }
+
+    /// What is refused for want of room.
+    pub(super) fn refused_for_room<'a>(
+        &'a self,
+        key: &'a PlanKey,
+        plan: &'a ServicePlan,
+    ) -> impl Iterator<Item = Refusal> + use<'a> {
+        let (held, limit) = (self.zone.total_sets(), self.sets_per_zone.unwrap_or(u64::MAX));
+        let wanted = (held + self.growth) as u64;
+        self.crowded_out(plan).into_iter().map(move |set| Refusal {
+            owner: Some(set.owner.clone()),
+            rr_type: Some(set.rr_type.clone()),
+            cluster: None,
+            service: key.clone(),
+            reason: format!(
+                "the zone is full: it holds {held} sets, {wanted} are wanted, and the host allows {limit}; hint: ask the \
+                 host for more, or publish fewer `levels` in [Sync]"
+            ),
+        })
+    }
+
+    /// The names of a service that would hold more sets than now.
+    fn demands<'a>(&'a self, service: &'a ServiceId, plan: &'a ServicePlan) -> impl Iterator<Item = Demand<'a>> {
+        let is_new = self.zone.names_of(service).next().is_none();
+        // The TXT set that lists the claims of a service comes with the first of its names.
+        let lists = |at: &Fqdn| self.zone.ledger_entry(at).is_some();
+        let lacks_ledger = self.zone.has_ledgers() && !self.zone.ledger_of(service).is_ok_and(|at| lists(&at));
+        let mut ledger = usize::from(lacks_ledger);
+        let mut names: Vec<(u8, &Fqdn, usize)> = plan
+            .changes
+            .chunk_by(|a, b| a.change.key.owner == b.change.key.owner)
+            .filter_map(|changes| {
+                let owner = &changes[0].change.key.owner;
+                let count = |action| changes.iter().filter(|planned| planned.change.action() == action).count();
+                let more = count(Action::Create).checked_sub(count(Action::Delete))?;
+                (more > 0).then(|| (self.depth(owner), owner, more))
+            })
+            .collect();
+        names.sort();
+        names.into_iter().map(move |(depth, owner, more)| {
+            let sets = more + std::mem::take(&mut ledger);
+            Demand { is_new, depth, service, owner, sets }
+        })
+    }
+
+    fn depth(&self, owner: &Fqdn) -> u8 {
+        match self.naming.parse(owner) {
+            Some((_, Level::Global)) => 0,
+            Some((_, Level::Region(_))) => 1,
+            _ => 2,
+        }
+    }
+}
