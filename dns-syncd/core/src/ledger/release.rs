@@ -60,6 +60,13 @@ pub struct Release {
 }
 
 impl Release {
+    /// The release of sets with which the host stores their claims.
+    pub fn of(changes: &[Change]) -> Self {
+        let first = ChangeSet::by_name(changes.iter().cloned());
+        let decided_by = changes.iter().map(|change| (change.key.clone(), change.key.clone())).collect();
+        Self { first, follow: Vec::new(), decided_by }
+    }
+
     /// True when there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty() && self.follow.is_empty()
@@ -107,4 +114,99 @@ impl Attached {
 fn bare(change: &Change) -> Change {
     let unclaimed = |data: &Option<ClaimedSet>| data.as_ref().map(|data| ClaimedSet::unclaimed(data.set.clone()));
     Change { before: unclaimed(&change.before), after: unclaimed(&change.after), ..change.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use dnsprovider::capabilities::Atomicity;
+    use dnsprovider::store::ZoneStore;
+    use dnsprovider::{Claim, Credits, RecordData, RrSet, Ttl, Version};
+
+    use super::*;
+    use crate::event::Place;
+
+    fn fqdn(relative: &str) -> Fqdn {
+        Fqdn::parse("example.com").unwrap().prepend(relative).unwrap()
+    }
+
+    fn set(name: &str, last: u8, claim: &str) -> ClaimedSet {
+        let key = RrKey::new(fqdn(name), RrType::A);
+        let set = RrSet::new(key, Ttl::from_secs(60).unwrap(), [RecordData::A([192, 0, 2, last].into())]).unwrap();
+        let credits = [Credits::from(["a".into()])].into();
+        ClaimedSet { set, claim: Some(Claim { name: claim.into(), federation: "fed".into(), credits }) }
+    }
+
+    /// Two services of ours, one with a set that somebody has changed, and one of somebody else.
+    fn zone() -> ZoneStore {
+        let mut store = ZoneStore::new("test", fqdn(""));
+        let mut put = |set: RrSet| {
+            let data = ClaimedSet::unclaimed(set);
+            store.insert_foreign(Entry { data, version: Version::default(), blocks: Blocks::AsDns }).unwrap();
+        };
+        for (service, claim) in [("web", "fed"), ("api", "fed"), ("other", "somebody")] {
+            let prefix = format!("{service}.shop.fed.svc");
+            let mut ledger = Ledger::new(claim, "fed");
+            for (place, name) in [(Place::new("", ""), prefix.clone()), (Place::new("r1", ""), format!("{prefix}.r1"))]
+            {
+                ledger.add(place, &set(&name, 1, claim));
+                let changed = service == "api" && name != prefix;
+                put(set(&name, if changed { 9 } else { 1 }, claim).set);
+            }
+            put(ledger.to_set(&fqdn(&format!("_dns-syncd.{prefix}"))).unwrap());
+        }
+        put(set("www", 1, "").set);
+        store
+    }
+
+    fn released(delete: bool, fits: bool) -> (Vec<String>, usize) {
+        let mut store = zone();
+        let attached = attach(store.snapshot().clone());
+        let ours = attached.snapshot.iter().filter(|entry| entry.data.claim_name() == Some("fed"));
+        let change = |entry: &Entry| {
+            if delete {
+                Change::delete(entry)
+            } else {
+                Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()))
+            }
+        };
+        let changes: Vec<Change> = ours.map(change).collect();
+        assert_eq!(changes.len(), 3);
+        let release = attached.release("fed", &changes, |_| fits);
+        assert_eq!(release.decided_by().count(), 3);
+        let first = store.apply(&release.first, Atomicity::Batch);
+        assert!(first.is_done(), "{first:?}");
+        let second = release.second(|key| first.outcomes.get(key).is_some_and(dnsprovider::Outcome::is_done));
+        assert!(store.apply(&second, Atomicity::Batch).is_done());
+        let names =
+            store.entries().map(|entry| entry.key().owner.relative_to(&fqdn("")).unwrap_or_default().to_owned());
+        (names.collect(), second.len())
+    }
+
+    #[test]
+    fn what_is_given_up_stays_and_loses_its_ledger() {
+        let all = ["_dns-syncd.other.shop.fed.svc", "api.shop.fed.svc", "api.shop.fed.svc.r1", "other.shop.fed.svc"];
+        let more = ["other.shop.fed.svc.r1", "web.shop.fed.svc", "web.shop.fed.svc.r1", "www"];
+        let (names, second) = released(false, true);
+        assert_eq!((names, second), ([all, more].concat().iter().map(|name| (*name).to_owned()).collect(), 0));
+    }
+
+    #[test]
+    fn what_is_deleted_goes_with_its_ledger_or_before_it() {
+        let left =
+            ["_dns-syncd.other.shop.fed.svc", "api.shop.fed.svc.r1", "other.shop.fed.svc", "other.shop.fed.svc.r1"];
+        let left: Vec<String> = left.iter().chain(&["www"]).map(|name| (*name).to_owned()).collect();
+        assert_eq!(released(true, true), (left.clone(), 0));
+        assert_eq!(released(true, false), (left, 2));
+    }
+
+    #[test]
+    fn a_ledger_stays_while_a_set_that_it_lists_could_not_be_deleted() {
+        let attached = attach(zone().snapshot().clone());
+        let ours = attached.snapshot.iter().filter(|entry| entry.data.claim_name() == Some("fed"));
+        let changes: Vec<Change> = ours.map(Change::delete).collect();
+        let release = attached.release("fed", &changes, |_| false);
+        let second = release.second(|key| !key.owner.as_str().starts_with("web.shop.fed.svc.r1"));
+        let names: Vec<&Fqdn> = second.changes().map(|change| &change.key.owner).collect();
+        assert_eq!(names, [&fqdn("_dns-syncd.api.shop.fed.svc")]);
+    }
 }
