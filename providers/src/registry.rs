@@ -130,6 +130,8 @@ impl Registry {
         registry.add("coredns", crate::coredns::open);
         #[cfg(feature = "embedded")]
         registry.add("embedded", crate::embedded::open);
+        #[cfg(feature = "clouddns")]
+        registry.add("google-clouddns", crate::clouddns::open);
         registry
     }
 
