@@ -1,14 +1,19 @@
-//! `release`: gives up the claim on all sets, or deletes them.
+//! `release`: gives up the claim on all sets, or deletes them, with the TXT sets that list claims where there are such.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
 use dns_providers::OpenMode;
 use dns_sync_core::Naming;
+use dns_sync_core::ledger::release::{self as ledger, Release};
 use dns_sync_core::report::{BudgetReport, ChangeReport, GuardReport, PlanReport};
 use dns_syncd::config::{Config, ConfigError};
-use dnsprovider::{Action, ApplyContext, Change, ChangeSet, Chunked, ClaimedSet, DnsProvider as _, Entry, Outcome};
-use dnsprovider::{DnsProviderExt as _, Snapshot};
+use dnsprovider::capabilities::Atomicity;
+use dnsprovider::chunk::Packer;
+use dnsprovider::{
+    Action, Applied, ApplyContext, Change, Chunked, ClaimedSet, DnsProvider, DnsProviderExt as _, Entry, Error,
+    Outcome, RrKey, Snapshot, Unit, ZoneId,
+};
 
 use super::exit::Exit;
 use super::{open, print, progress};
@@ -21,22 +26,33 @@ pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Res
         open::zone(config).find(&opened.provider).await?.context("the zone does not exist: nothing to release")?;
     let reading = opened.provider.read_zone(&zone.id);
     let snapshot = progress::during("reading the zone", reading).await?;
-    let changes = changes(config, &snapshot, delete);
+    let capabilities = opened.provider.capabilities();
+    // A host that stores no claims has them in TXT sets; the plan is the same.
+    let attached = if capabilities.claims { None } else { Some(ledger::attach(snapshot.clone())) };
+    let changes = changes(config, attached.as_ref().map_or(&snapshot, |attached| &attached.snapshot), delete);
     let naming = Naming::new(&config.settings(&zone.apex)?);
     let plan = report(config, &zone.apex.to_string(), &naming, &changes, delete);
     print(config, &plan, output::plan::text)?;
     if !plan.held.is_empty() {
         return Ok(Exit::Withheld);
     }
-    if changes.is_empty() || !is_confirmed(changes.len(), delete, yes)? {
+    let provider = Chunked::new(opened.provider.clone());
+    let release = match &attached {
+        Some(attached) => {
+            let packer = Packer::new(&capabilities);
+            let whole = capabilities.atomicity == Atomicity::Batch;
+            let fits = |unit: &Unit| whole && packer.never_fits(provider.cost(unit)).is_none();
+            attached.release(&config.federation.claim, &changes, fits)
+        }
+        None => Release::of(&changes),
+    };
+    if release.is_empty() || !is_confirmed(changes.len(), delete, yes)? {
         return Ok(Exit::Done);
     }
-    let provider = Chunked::new(opened.provider.clone());
-    let (changes, context) = (ChangeSet::by_name(changes), ApplyContext::default());
-    let writing = provider.apply(&zone.id, &changes, &context);
-    let applied = progress::during("writing", writing).await?;
-    let done = applied.outcomes.values().filter(|outcome| outcome.is_done()).count();
-    output::remark(&format!("{done} of {} released\n", applied.outcomes.len()));
+    let applied = progress::during("writing", write(&provider, &zone.id, &release)).await?;
+    let is_done = |key: &RrKey| applied.outcomes.get(key).is_some_and(Outcome::is_done);
+    let done = release.decided_by().filter(|(_, key)| is_done(key)).count();
+    output::remark(&format!("{done} of {} released\n", changes.len()));
     let failed = applied.outcomes.iter().find(|(_, outcome)| !outcome.is_done());
     match failed {
         None => Ok(Exit::Done),
@@ -45,6 +61,22 @@ pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Res
             bail!("releasing `{key}`: somebody changed it meanwhile; hint: run `dns-syncd release` again")
         }
     }
+}
+
+/// Writes what comes first, then what follows it.
+async fn write<P: DnsProvider>(provider: &Chunked<P>, zone: &ZoneId, release: &Release) -> Result<Applied, Error> {
+    let context = ApplyContext::default();
+    let mut applied = provider.apply(zone, &release.first, &context).await?;
+    let second = release.second(|key| applied.outcomes.get(key).is_some_and(Outcome::is_done));
+    match provider.apply(zone, &second, &context).await {
+        Ok(more) => applied.outcomes.extend(more.outcomes),
+        // The first part was done and is told, so this is no failure of everything.
+        Err(error) => {
+            let refused = |key: &RrKey| Outcome::Refused(error.duplicate_for(key));
+            applied.outcomes.extend(Applied::all(&second, refused).outcomes);
+        }
+    }
+    Ok(applied)
 }
 
 /// One change for each set with our claim.

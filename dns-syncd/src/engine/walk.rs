@@ -320,11 +320,10 @@ impl Walk {
         }
         for change in batch.changes.changes() {
             match applied.outcomes.get(&change.key) {
-                Some(Outcome::Done(_)) => {}
                 Some(Outcome::Refused(error)) if error.retry() != RetryHint::Never => pause = Some(error.retry()),
                 Some(Outcome::Unknown(error)) => pause = Some(error.retry()),
                 Some(Outcome::Conflict | Outcome::NotTried) | None => taken.may_pass = true,
-                Some(Outcome::Refused(_)) => {}
+                Some(Outcome::Done(_) | Outcome::Refused(_)) => {}
             }
         }
         let follow = self.reconciler.record(batch, applied, now);

@@ -13,7 +13,7 @@ use dnsprovider::memory::{Call, Fault, Gate};
 use dnsprovider::{Error, ErrorKind, Fqdn, MemoryProvider, RetryHint, RrKey, RrType};
 use tokio::sync::mpsc;
 
-use crate::world::{World, answer, apex, fqdn, full_view, healthy, ip, memory, service};
+use super::world::{World, answer, apex, builder, fqdn, full_view, healthy, ip, memory, service};
 
 const GLOBAL: &str = "s0.shop.fed.svc";
 
@@ -66,7 +66,7 @@ async fn an_outage_is_tried_again_ever_more_slowly_and_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_with_another_writer_is_read_and_decided_again() {
-    let provider = MemoryProvider::builder().zone(apex()).configure(|able| able.watch = false).build();
+    let provider = builder().configure(|able| able.watch = false).build();
     let mut world = World::new(provider, 2, 1).started().await;
     let key = RrKey::new(fqdn(GLOBAL), RrType::A);
     world.provider.remove_foreign(&world.zone, &key).unwrap();
@@ -79,7 +79,7 @@ async fn a_conflict_with_another_writer_is_read_and_decided_again() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_before_the_zone_was_read_in_full() {
-    let provider = MemoryProvider::builder().zone(apex()).page_size(1).build();
+    let provider = builder().page_size(1).build();
     let mut world = World::new(provider, 2, 3).started().await;
     world.crash().await;
     world.clusters.get_mut("c1").unwrap().services.insert(service(0), healthy(ip(9, 0)));

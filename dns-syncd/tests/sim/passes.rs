@@ -4,7 +4,7 @@ use dns_syncd::engine::{Pass, PassError, records};
 use dnsprovider::memory::{Call, Fault};
 use dnsprovider::{ErrorKind, MemoryProvider, RetryHint};
 
-use crate::world::{Script, World, apex, ip, memory, service};
+use super::world::{Script, World, apex, ip, memory, service};
 
 const GLOBAL: &str = "s0.shop.fed.svc";
 

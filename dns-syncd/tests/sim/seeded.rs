@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dns_sync_core::ledger::release::attach;
 use dns_sync_core::{ServiceCopy, ServiceId, SourceEvent};
+use dnsprovider::capabilities::Atomicity;
 use dnsprovider::memory::{Call, Fault};
 use dnsprovider::{
     ClaimedSet, Entry, ErrorKind, Fqdn, MemoryProvider, RecordData, RetryHint, RrKey, RrSet, RrType, Ttl,
@@ -56,15 +58,26 @@ impl History {
     fn new(seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let (watch, batch) = (random.random_bool(0.5), *[3, 10, u64::MAX].choose(&mut random).unwrap());
+        let claims = random.random_bool(0.4);
+        let atomicity = if random.random_bool(0.5) { Atomicity::Batch } else { Atomicity::Set };
         let change = |able: &mut dnsprovider::Capabilities| {
             able.watch = watch;
+            able.claims = claims;
+            able.atomicity = atomicity;
             able.limits.batch.sets = batch;
         };
         let provider = MemoryProvider::builder().zone(apex()).configure(change).page_size(5).build();
         let mut world = World::new(provider, CLUSTERS, SERVICES);
         world.seed = seed;
         let (foreign, damaged, missing) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { random, world, foreign, damaged, missing, log: vec![format!("watch {watch}, batches of {batch}")] }
+        Self {
+            random,
+            world,
+            foreign,
+            damaged,
+            missing,
+            log: vec![format!("watch {watch}, claims {claims}, {atomicity:?}, batches of {batch}")],
+        }
     }
 
     async fn run(mut self) {
@@ -129,6 +142,9 @@ impl History {
         let status = self.world.handle().status().await.unwrap();
         assert!(status.failures.is_empty(), "{:?}\n{}", status.failures, self.log.join("\n"));
         self.check(&BTreeSet::new());
+        let calls = self.world.calls(Call::Apply);
+        self.world.fresh_plan().await.write().await.unwrap();
+        assert_eq!(self.world.calls(Call::Apply), calls, "and what lists the claims is right\n{}", self.log.join("\n"));
     }
 
     //----------- Steps ------------------------------------------------------
@@ -212,13 +228,13 @@ impl History {
 
     /// Somebody removes one of our sets.
     fn damage(&mut self) {
-        let ours: Vec<RrKey> = self
-            .world
-            .held()
-            .iter()
-            .filter(|entry| entry.data.claim.is_some())
-            .map(|entry| entry.key().clone())
-            .collect();
+        let held = self.world.held();
+        let ours = held.iter().filter(|entry| entry.data.claim.is_some()).map(|entry| entry.key().clone());
+        let attached = attach(held.clone());
+        let listed = attached.snapshot.iter().filter(|entry| entry.data.claim.is_some());
+        let ledgers = held.iter().filter(|entry| attached.snapshot.get(entry.key()).is_none());
+        let ours: BTreeSet<RrKey> = ours.chain(listed.chain(ledgers).map(|entry| entry.key().clone())).collect();
+        let ours: Vec<RrKey> = ours.into_iter().collect();
         if let Some(key) = ours.choose(&mut self.random) {
             self.log.push(format!("somebody removes {key}"));
             self.world.provider.remove_foreign(&self.world.zone, key).unwrap();

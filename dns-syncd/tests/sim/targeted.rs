@@ -10,7 +10,7 @@ use dns_syncd::clusters::ClusterStatus;
 use dnsprovider::memory::{Call, Fault, Gate};
 use dnsprovider::{ClaimedSet, Entry, MemoryProvider, RecordData, RrKey, RrSet, RrType, Ttl};
 
-use crate::world::{World, apex, fqdn, healthy, ip, memory, service};
+use super::world::{World, apex, builder, fqdn, healthy, ip, memory, service};
 
 #[tokio::test(start_paused = true)]
 async fn a_first_start_writes_what_the_clusters_have_and_then_rests() {
@@ -50,7 +50,7 @@ async fn a_burst_of_a_thousand_events_is_a_few_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failover_goes_before_two_thousand_creations() {
-    let provider = MemoryProvider::builder().zone(apex()).configure(|able| able.limits.batch.sets = 50).build();
+    let provider = builder().configure(|able| able.limits.batch.sets = 50).build();
     let mut world = World::new(provider, 2, 1).started().await;
     let (first, second) = (Gate::new(), Gate::new());
     world.provider.inject(Fault::hold(&first).on(Call::Apply));
@@ -73,7 +73,7 @@ async fn a_failover_goes_before_two_thousand_creations() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_write_keeps_no_failover_waiting_where_the_host_writes_side_by_side() {
-    let provider = MemoryProvider::builder().zone(apex()).configure(|able| able.concurrent_writes = 8).build();
+    let provider = builder().configure(|able| able.concurrent_writes = 8).build();
     let mut world = World::new(provider, 2, 3).started().await;
     let slow = Gate::new();
     world.provider.inject(Fault::hold_answer(&slow).on(Call::Apply));

@@ -12,7 +12,7 @@ use dns_syncd::engine::{AuditPace, Clock, Pass, PassContext, ZoneChoice};
 use dns_syncd::resolver::Resolve;
 use dns_syncd::source::{EndpointSource, SourceError, Stop};
 use dns_syncd::{Daemon, DaemonError, Handle};
-use dnsprovider::memory::Call;
+use dnsprovider::memory::{Builder, Call};
 use dnsprovider::{Fqdn, MemoryProvider, RecordData, RrKey, RrType, Snapshot, ZoneId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -307,7 +307,12 @@ impl World {
 
 /// A host without faults.
 pub(crate) fn memory() -> MemoryProvider {
-    MemoryProvider::new([apex()])
+    builder().build()
+}
+
+/// Begins a host that has the zone.
+pub(crate) fn builder() -> Builder {
+    MemoryProvider::builder().zone(apex())
 }
 
 pub(crate) fn apex() -> Fqdn {
