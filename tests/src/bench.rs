@@ -272,7 +272,7 @@ impl Bench {
     //------- Before and after -----------------------------------------------
 
     pub(crate) async fn open(setup: Setup) -> Result<Self, Failure> {
-        let Setup { provider, apex, alive } = setup;
+        let Setup { provider, apex, alive, .. } = setup;
         let zone = provider.find_zone(Some(&apex), None).await?;
         let random = std::hash::RandomState::new().build_hasher().finish();
         let neighbor = apex.prepend(&format!("n-{random:016x}")).map_err(|error| Failure::new(error.to_string()))?;

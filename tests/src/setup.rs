@@ -14,6 +14,7 @@ pub struct Setup {
     pub(crate) provider: Arc<dyn DnsProvider>,
     pub(crate) apex: Fqdn,
     pub(crate) alive: Vec<Box<dyn Alive>>,
+    faults: &'static [(&'static str, &'static str)],
 }
 
 /// Anything that can be kept.
@@ -26,7 +27,7 @@ impl Setup {
 
     /// Tests `provider` in its zone `apex`.
     pub fn new(provider: impl DnsProvider + 'static, apex: Fqdn) -> Self {
-        Self { provider: Arc::new(provider), apex, alive: Vec::new() }
+        Self { provider: Arc::new(provider), apex, alive: Vec::new(), faults: &[] }
     }
 
     /// Keeps a value, such as a server, until the case is over.
@@ -34,5 +35,26 @@ impl Setup {
     pub fn keep(mut self, value: impl Any + Send + Sync + std::fmt::Debug) -> Self {
         self.alive.push(Box::new(value));
         self
+    }
+
+    /// Declares faults of the host itself, for a stand-in that is laxer than what it stands for: names of cases with the
+    /// reason why the host fails them.
+    ///
+    /// Such a case must fail: when it passes, the fault is gone and the test says so.
+    ///
+    /// # Panics
+    /// When a name is that of no case.
+    #[must_use]
+    pub fn with_known_faults(mut self, faults: &'static [(&'static str, &'static str)]) -> Self {
+        for (name, _) in faults {
+            assert!(crate::CASES.iter().any(|case| case.name == *name), "there is no case `{name}`");
+        }
+        self.faults = faults;
+        self
+    }
+
+    /// Why the host fails the case of this name, where it is known to.
+    pub(crate) fn known_fault(&self, name: &str) -> Option<&'static str> {
+        self.faults.iter().find(|(other, _)| *other == name).map(|(_, reason)| *reason)
     }
 }

@@ -285,3 +285,87 @@ pub(super) fn values_before(change: &Change, before: &RrSet) -> Vec<String> {
     };
     spelled.filter(means_before).unwrap_or_else(|| values(before))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fqdn(text: &str) -> Fqdn {
+        Fqdn::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn names_are_octal_at_the_host_and_decimal_here() {
+        for (ours, theirs) in [
+            ("www.example.com", "www.example.com."),
+            ("_dns-syncd.a.example", "_dns-syncd.a.example."),
+            ("*.example.com", "*.example.com."),
+            ("a.*.example.com", "a.\\052.example.com."),
+            ("a*.example.com", "a\\052.example.com."),
+            ("a\\.b.example", "a\\056b.example."),
+            ("a\\052b.example", "a4b.example."),
+            ("a\\\\b.example", "a\\134b.example."),
+            ("a\\255.example", "a\\377.example."),
+        ] {
+            assert_eq!(name(&fqdn(ours)), theirs, "{ours}");
+            assert_eq!(parse_name(theirs), Ok(fqdn(ours)), "{theirs}");
+        }
+        assert_eq!(parse_name("\\052.EXAMPLE.com"), Ok(fqdn("*.example.com")));
+        assert_eq!(parse_name("\\101.example"), Ok(fqdn("a.example")), "an escaped capital is a capital");
+        for bad in ["a\\9", "a\\4", "a\\777.example", "a..b", ""] {
+            assert!(parse_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hyphen_sorts_before_the_end_of_a_label() {
+        let mut names = ["www", "www-2", "a.www", "www2", "a.www-2"].map(|label| fqdn(&format!("{label}.example")));
+        names.sort_by_key(sort_key);
+        let order: Vec<_> = names.iter().map(|name| name.labels().collect::<Vec<_>>().join(".")).collect();
+        assert_eq!(order, ["www-2.example", "a.www-2.example", "www.example", "a.www.example", "www2.example"]);
+        assert_eq!(sort_key(&fqdn("*.example")), None);
+    }
+
+    #[test]
+    fn texts_are_quoted_split_and_escaped() {
+        for (text, quoted) in [
+            (&b""[..], "\"\"".to_owned()),
+            (b"a b", "\"a b\"".to_owned()),
+            (b"a\"b\\c", "\"a\\\"b\\\\c\"".to_owned()),
+            (b"\x00\x7f\xff", "\"\\000\\177\\377\"".to_owned()),
+            (&[b'x'; 255], format!("\"{}\"", "x".repeat(255))),
+            (&[b'x'; 256], format!("\"{}\" \"x\"", "x".repeat(255))),
+        ] {
+            assert_eq!(quote(text), quoted);
+            assert_eq!(unquote(&quoted).as_deref(), Some(text));
+        }
+        assert_eq!(unquote("\"a\"  \"b\\0611\"").as_deref(), Some(&b"ab11"[..]));
+        for bad in ["a", "\"a", "\"a\"b", "\"a\"\"b\"", "\"\\04\"", "\"\\777\"", "\"a\\", "\"\\04\u{e9}\""] {
+            assert_eq!(unquote(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_and_name_comes_back(
+            text in proptest::collection::vec(any::<u8>(), 0..600),
+            label in proptest::collection::vec(any::<u8>(), 1..60),
+        ) {
+            prop_assert_eq!(unquote(&quote(&text)), Some(text));
+            let escaped = label.iter().map(|octet| format!("\\{octet:03}")).collect::<Vec<_>>().concat();
+            let owner = fqdn(&format!("{escaped}.example.com"));
+            let spelled = name(&owner);
+            prop_assert_eq!(parse_name(&spelled), Ok(owner), "{}", spelled);
+        }
+
+        #[test]
+        fn nothing_from_outside_makes_it_panic(text in any::<String>()) {
+            _ = unquote(&text);
+            _ = parse_name(&text);
+            _ = parse_name(&format!("{text}\\"));
+            _ = unquote(&format!("\"{text}\\"));
+        }
+    }
+}

@@ -83,6 +83,11 @@ where
     }
     if let Some(response) = cause.raw_response() {
         let status = response.status().as_u16();
+        if status < 500 && matches!(cause, SdkError::ResponseError(_)) {
+            let message = format!("{what}: the connection ended in the middle of the answer (HTTP {status})");
+            let error = error(ErrorKind::Unavailable, message).with_source(cause);
+            return if status < 300 { Failure::unknown(error) } else { Failure::not_done(error) };
+        }
         let after = response.headers().get("retry-after").and_then(|value| value.trim().parse().ok());
         return answered(operation, status, cause.code(), cause.message(), after.map(Duration::from_secs));
     }
@@ -239,4 +244,63 @@ fn chain<'a>(cause: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 /// As much of a text as a message bears.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::Fate;
+
+    #[test]
+    fn each_answer_has_its_kind() {
+        use ErrorKind::{
+            Conflict, InvalidInput, LimitExceeded, PermissionDenied, Protocol, RateLimited, Unauthenticated,
+            Unavailable, ZoneNotFound,
+        };
+        for (status, code, kind, fate) in [
+            (404, "NoSuchHostedZone", ZoneNotFound, Fate::NotDone),
+            (400, "InvalidInput", InvalidInput, Fate::NotDone),
+            (400, "InvalidDomainName", InvalidInput, Fate::NotDone),
+            (400, "InvalidChangeBatch", InvalidInput, Fate::NotDone),
+            (409, "HostedZoneAlreadyExists", Conflict, Fate::NotDone),
+            (400, "ConflictingDomainExists", Conflict, Fate::NotDone),
+            (400, "HostedZoneNotEmpty", Conflict, Fate::NotDone),
+            (400, "TooManyHostedZones", LimitExceeded, Fate::NotDone),
+            (400, "PriorRequestNotComplete", Unavailable, Fate::NotDone),
+            (400, "Throttling", RateLimited, Fate::NotDone),
+            (400, "ThrottlingException", RateLimited, Fate::NotDone),
+            (429, "", RateLimited, Fate::NotDone),
+            (503, "ServiceUnavailable", RateLimited, Fate::NotDone),
+            (503, "", RateLimited, Fate::NotDone),
+            (403, "AccessDenied", PermissionDenied, Fate::NotDone),
+            (400, "AccessDeniedException", PermissionDenied, Fate::NotDone),
+            (403, "", PermissionDenied, Fate::NotDone),
+            (403, "InvalidClientTokenId", Unauthenticated, Fate::NotDone),
+            (403, "SignatureDoesNotMatch", Unauthenticated, Fate::NotDone),
+            (403, "ExpiredToken", Unauthenticated, Fate::NotDone),
+            (400, "RequestExpired", Unauthenticated, Fate::NotDone),
+            (401, "", Unauthenticated, Fate::NotDone),
+            (500, "InternalFailure", Unavailable, Fate::Unknown),
+            (502, "", Unavailable, Fate::Unknown),
+            (504, "", Unavailable, Fate::Unknown),
+            (400, "NeverHeard", Protocol, Fate::NotDone),
+            (200, "", Protocol, Fate::Unknown),
+        ] {
+            let code = Some(code).filter(|code| !code.is_empty());
+            let failure = answered(Operation::ChangeResourceRecordSets, status, code, Some("why"), None);
+            assert_eq!((failure.error.kind(), failure.fate), (kind, fate), "{status} {code:?}");
+            let text = failure.error.to_string();
+            assert!(text.contains(&format!("HTTP {status}")), "{text}");
+            assert!(code.is_none_or(|code| text.contains(&format!("`{code}`")) && text.contains("why")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_pause_that_the_host_asks_for_is_kept() {
+        let pause = Duration::from_secs(7);
+        let failure = answered(Operation::ListHostedZones, 429, None, None, Some(pause));
+        assert_eq!(failure.error.retry(), RetryHint::After(pause));
+        let failure = answered(Operation::ListHostedZones, 400, Some("Throttling"), None, None);
+        assert_eq!(failure.error.retry(), RetryHint::Backoff);
+    }
 }

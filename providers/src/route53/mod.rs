@@ -15,6 +15,8 @@ mod convert;
 mod error;
 mod read;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod write;
 mod zones;
 
