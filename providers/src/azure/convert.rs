@@ -241,3 +241,127 @@ pub(super) fn check(apex: &Fqdn, data: &ClaimedSet, foreign: &Metadata) -> Resul
         Err(why) => refuse(ErrorKind::InvalidInput, why.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Fqdn {
+        Fqdn::parse(text).expect("a name")
+    }
+
+    fn read(text: &str) -> Entry {
+        let set: RecordSet = serde_json::from_str(text).expect("the shape of the interface");
+        entry(&name("example.com"), &set).expect("a DNS name")
+    }
+
+    fn set(relative: &str, kind: &str, properties: &str) -> String {
+        let id = "4d1398d0-4227-42dd-9572-27e90702c61a";
+        let tail = r#""targetResource":{},"provisioningState":"Succeeded"}"#;
+        format!(
+            r#"{{"id":"\/x","name":"{relative}","type":"Microsoft.Network\/dnszones\/{kind}","etag":"{id}","properties":{{"fqdn":"x.","TTL":60,{properties}{tail}}}"#
+        )
+    }
+
+    #[test]
+    fn names_end_at_labels() {
+        let apex = name("example.com");
+        for (owner, expected) in [
+            ("example.com", Some("@")),
+            ("EXAMPLE.com.", Some("@")),
+            ("www.example.com.", Some("www")),
+            ("a.b.example.com", Some("a.b")),
+            ("wwwexample.com", None),
+            ("www.example.com.example.com", Some("www.example.com")),
+            ("com", None),
+        ] {
+            assert_eq!(relative(&apex, &name(owner)), expected, "{owner}");
+        }
+        for (relative, expected) in [
+            ("@", "example.com."),
+            ("WWW", "www.example.com."),
+            ("*.b", "*.b.example.com."),
+            ("a b", "a\\032b.example.com."),
+        ] {
+            assert_eq!(owner(&apex, relative).as_ref().map(Fqdn::as_str), Some(expected));
+        }
+        for bad in ["", "a..b", &"x".repeat(64)] {
+            assert_eq!(owner(&apex, bad), None);
+        }
+    }
+
+    #[test]
+    fn sets_are_read_in_the_shapes_of_recorded_answers() {
+        let told = |text: &str| {
+            let entry = read(text);
+            format!("{} {} {:?}", entry.key(), entry.data.set.ttl(), entry.data.set.records())
+        };
+        for (text, expected) in [
+            (
+                set("www", "A", r#""ARecords":[{"ipv4Address":"192.0.2.2"},{"ipv4Address":"192.0.2.1"}],"#),
+                "www.example.com. A 60 [192.0.2.1, 192.0.2.2]",
+            ),
+            (
+                set("@", "AAAA", r#""AAAARecords":[{"ipv6Address":"2001:db8:0:0::1"},{"ipv6Address":"2001:DB8::1"}],"#),
+                "example.com. AAAA 60 [2001:db8::1]",
+            ),
+            (
+                set("www", "CNAME", r#""CNAMERecord":{"cname":"Contoso.com"},"#),
+                "www.example.com. CNAME 60 [contoso.com.]",
+            ),
+            (
+                set("www", "CNAME", r#""CNAMERecord":{"cname":"contoso.com."},"#),
+                "www.example.com. CNAME 60 [contoso.com.]",
+            ),
+            (
+                set("www", "TXT", r#""TXTRecords":[{"value":["foo\\;","bar "]}],"#),
+                "www.example.com. TXT 60 [foo\\\\;bar ]",
+            ),
+            (set("www", "A", r#""ARecords":[],"#), "www.example.com. A 60 [no records]"),
+            (set("www", "CNAME", ""), "www.example.com. CNAME 60 [no records]"),
+            (
+                set("www", "A", r#""ARecords":[{"ipv4Address":"x"}],"#),
+                "www.example.com. A 60 [1 records that are not understood]",
+            ),
+            (
+                set("@", "NS", r#""NSRecords":[{"nsdname":"ns1-03.azure-dns.com."},{"nsdname":"ns2."}],"#),
+                "example.com. NS 60 [nsdname=ns1-03.azure-dns.com., nsdname=ns2.]",
+            ),
+        ] {
+            assert_eq!(told(&text), expected);
+        }
+    }
+
+    #[test]
+    fn a_version_is_the_etag_and_what_others_have_put_beside() {
+        let foreign = Metadata::from([("owner".to_owned(), "a\nb".to_owned())]);
+        for pairs in [Metadata::new(), foreign] {
+            assert_eq!(etag(&version(Some("4d13"), &pairs)), Some(("4d13", pairs)));
+        }
+        assert_eq!(version(None, &Metadata::new()), Version::default());
+    }
+
+    #[test]
+    fn long_texts_are_split_and_odd_ones_refused() {
+        let txt = |text: &[u8]| {
+            let key = RrKey::new(name("www.example.com"), RrType::Txt);
+            let set = RrSet::new(key, Ttl::from_secs(60).expect("a TTL"), [RecordData::txt(text)]).expect("a set");
+            ClaimedSet::unclaimed(set)
+        };
+        let none = Metadata::new();
+        let long = body(&txt(&[b'x'; 600]), &none).expect("it fits");
+        let strings =
+            serde_json::from_slice::<Value>(&long).expect("JSON")["properties"]["TXTRecords"][0]["value"].clone();
+        let lengths: Vec<_> =
+            strings.as_array().expect("strings").iter().map(|text| text.as_str().map(str::len)).collect();
+        assert_eq!(lengths, [Some(255), Some(255), Some(90)]);
+        let apex = name("example.com");
+        for (text, kind) in [
+            ("süß".as_bytes(), ErrorKind::InvalidInput),
+            (b"", ErrorKind::InvalidInput),
+            (&[b'x'; 4097], ErrorKind::LimitExceeded),
+        ] {
+            assert_eq!(check(&apex, &txt(text), &none).map_err(|error| error.kind()), Err(kind));
+        }
+    }
+}
