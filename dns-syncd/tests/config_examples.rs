@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dns_providers::{OpenMode, ProviderConfig, Registry, coredns, gcfg};
+use dns_providers::{OpenMode, ProviderConfig, Registry, coredns, gcfg, route53};
 use dns_sync_core::{Place, ServiceId, SourceEvent};
 use dns_syncd::config::{Config, Flags};
 use dns_syncd::source::{EndpointSource, FileSource, Select};
@@ -44,6 +44,10 @@ async fn load(name: &str, text: &str) -> Result<(), String> {
             };
             Registry::builtin().open("embedded", config).await.map(drop).map_err(|error| error.chain())
         }
+        name if name.starts_with("aws-") => {
+            let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&route53::SCHEMA, None));
+            route53::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
+        }
         _ => {
             let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&coredns::SCHEMA, None));
             coredns::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
@@ -54,7 +58,7 @@ async fn load(name: &str, text: &str) -> Result<(), String> {
 #[tokio::test]
 async fn every_config_file_loads_and_refuses_a_wrong_key_in_each_section() {
     let files = files(&examples(), "conf");
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert_eq!(files.len(), 7, "{files:?}");
     for path in files {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
