@@ -203,7 +203,13 @@ impl Credentials {
             Some("token") => {
                 let asked = request.query("scopes").map(|scopes| scopes.split(',').map(str::to_owned).collect());
                 let scopes = asked.unwrap_or_else(|| self.machine_scopes.clone());
-                let scopes: Vec<_> = scopes.into_iter().filter(|scope| self.machine_scopes.contains(scope)).collect();
+                let scopes: Vec<_> = scopes
+                    .into_iter()
+                    // A machine with the scope of the whole platform is given any that is part of it.
+                    .filter(|scope| {
+                        self.machine_scopes.contains(scope) || self.machine_scopes.iter().any(|own| own == WRITE[0])
+                    })
+                    .collect();
                 oauth_answer(200, &self.token_json(&scopes))
             }
             Some("email") => text(&self.email()),
