@@ -1,55 +1,29 @@
-//! The suite on Google Cloud DNS, and what the backend makes of its moods, on the strict fake.
+//! Google Cloud DNS on the strict fake: the suite, and what the fake shows that the suite cannot.
 
-use std::fs;
-use std::sync::Arc;
+#[path = "clouddns/logins.rs"]
+mod logins;
+#[path = "clouddns/reads.rs"]
+mod reads;
+#[path = "clouddns/world.rs"]
+mod world;
+#[path = "clouddns/writes.rs"]
+mod writes;
 
-use dns_conformance::fakes::clouddns::{Fake, Visibility};
 use dns_conformance::{Setup, conformance};
-use dns_providers::clouddns::{CloudDns, Login, Options, Rates};
 use dnsprovider::Fqdn;
-use tempfile::TempDir;
 
-/// A fake with the zone `conformance.test`, and a key for it.
-struct Host {
-    fake: Arc<Fake>,
-    zone: String,
-    folder: TempDir,
-}
-
-impl Host {
-    async fn start() -> Self {
-        let fake = Fake::start().await;
-        let zone = fake.create_zone("conformance.test", Visibility::Public);
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("key.json"), fake.service_account_key()).expect("a file");
-        Self { fake: Arc::new(fake), zone, folder }
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            project: None,
-            login: Login::File(self.folder.path().join("key.json")),
-            endpoint: Some(self.fake.url()),
-            // The fake is as fast as it is asked.
-            rates: Rates { reads: 5_000.0, writes: 5_000.0 },
-        }
-    }
-
-    fn provider(&self) -> CloudDns {
-        CloudDns::new(self.options()).expect("a good key")
-    }
-}
+use world::{APEX, World};
 
 async fn plain() -> Setup {
-    let host = Host::start().await;
-    Setup::new(host.provider(), Fqdn::parse("conformance.test").expect("a name")).keep((host.fake, host.folder))
+    let world = World::start().await;
+    Setup::new(world.bare(), Fqdn::parse(APEX).expect("a name")).keep(world)
 }
-conformance!(clouddns, plain);
+conformance!(suite, plain);
 
 /// Pages end inside names.
 async fn paged() -> Setup {
-    let host = Host::start().await;
-    host.fake.set_page_size(7);
-    Setup::new(host.provider(), Fqdn::parse("conformance.test").expect("a name")).keep((host.fake, host.folder))
+    let world = World::start().await;
+    world.fake.set_page_size(7);
+    Setup::new(world.bare(), Fqdn::parse(APEX).expect("a name")).keep(world)
 }
-conformance!(clouddns_in_small_pages, paged);
+conformance!(suite_in_small_pages, paged);

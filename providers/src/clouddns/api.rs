@@ -6,9 +6,10 @@ use dnsprovider::capabilities::{Operation, Rate};
 use dnsprovider::{Error, ErrorKind, RetryHint, TimeLeft};
 use google_cloud_gax::error::Error as SdkError;
 
+use super::blame::Place;
 use super::config::{Options, Rates};
 use super::credential::{Clients, Connector};
-use super::error::{Asking, NAME, Place, Refusal, refusal};
+use super::error::{Asking, NAME, Refusal, refusal};
 use crate::cloud::{Bucket, Call, Failure, Turn};
 
 /// Each kind of call with the rate of its bucket.

@@ -20,8 +20,7 @@
 //! | other 400: `invalid`, `required`, `invalidZoneApex`, … | `InvalidInput` | never | no |
 //! | 501, 405, other | `Protocol` | never | no |
 //!
-//! An entry names the set that it is about by its place in the request: `entity.change.deletions[6]`,
-//! `entity.change.additions[0].rrdata[0]`, `entity.change.additions[www.example.com.][A]`. That is a [`Place`].
+//! The sets that an answer blames are read in `blame`.
 //!
 //! Source: <https://cloud.google.com/dns/docs/error-messages>; bodies seen in kubernetes-sigs/external-dns#1028, #1710,
 //! #3311 and #3715, hashicorp/terraform-provider-google#9112; <https://cloud.google.com/apis/design/errors> for the
@@ -32,8 +31,8 @@ use std::time::Duration;
 use dnsprovider::{Error, ErrorKind, RetryHint};
 use google_cloud_auth::errors::CredentialsError;
 use google_cloud_gax::error::Error as SdkError;
-use google_cloud_gax::error::rpc::{Status, StatusDetails};
 
+use super::blame::{Entry, Place, entries};
 use crate::cloud::{Failure, Fate};
 
 pub(super) const NAME: &str = "google-clouddns";
@@ -63,35 +62,6 @@ pub(super) struct Refusal {
     pub(super) failure: Failure,
     /// The sets that the answer blames, with what it says of each. Only where the request was certainly not done.
     pub(super) places: Vec<(Place, Error)>,
-}
-
-/// A set of a request, as an answer names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) list: List,
-    pub(super) at: At,
-}
-
-/// The two lists of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
-    Additions,
-    Deletions,
-}
-
-/// Where in its list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum At {
-    Index(usize),
-    Set { name: String, rr_type: String },
-}
-
-/// One entry of `errors`.
-#[derive(Debug, Default)]
-struct Entry {
-    reason: String,
-    message: String,
-    place: Option<Place>,
 }
 
 /// Judges what the SDK gives for a request to the project.
@@ -239,7 +209,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     cut(&text)
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(400).collect()
 }
 
@@ -249,39 +219,10 @@ fn retry_after(cause: &SdkError) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The entries of `errors`, which the SDK gives as details where the body has no other; of the front's details those
-/// that have a reason.
-fn entries(status: &Status) -> Vec<Entry> {
-    let entry = |detail: &StatusDetails| {
-        let StatusDetails::ErrorInfo(info) = detail else { return None };
-        let text = |member: &str| info.metadata.get(member).map(String::as_str);
-        let message = text("message").unwrap_or(&status.message).to_owned();
-        let place = text("location").and_then(place).or_else(|| place(&message));
-        Some(Entry { reason: info.reason.clone(), message: cut(&message), place })
-    };
-    status.details.iter().filter_map(entry).collect()
-}
-
-/// The first set of a change that a text names.
-fn place(text: &str) -> Option<Place> {
-    let (_, path) = text.split_once("entity.change.")?;
-    let (list, rest) = match (path.strip_prefix("additions["), path.strip_prefix("deletions[")) {
-        (Some(rest), _) => (List::Additions, rest),
-        (_, Some(rest)) => (List::Deletions, rest),
-        _ => return None,
-    };
-    let (first, rest) = rest.split_once(']')?;
-    let at = if let Ok(index) = first.parse() {
-        At::Index(index)
-    } else {
-        let (rr_type, _) = rest.strip_prefix('[')?.split_once(']')?;
-        At::Set { name: first.to_owned(), rr_type: rr_type.to_owned() }
-    };
-    Some(Place { list, at })
-}
-
 #[cfg(test)]
 mod tests {
+    use google_cloud_gax::error::rpc::Status;
+
     use super::*;
 
     fn refused(status: u16, headers: &[(&'static str, &str)], body: &str) -> Refusal {
@@ -451,28 +392,5 @@ mod tests {
         }
         let day = refused(403, &[("retry-after", "1")], &body(403, "dailyLimitExceeded", ""));
         assert_eq!(day.failure.error.retry(), RetryHint::After(DAY_IS_FULL));
-    }
-
-    #[test]
-    fn all_sets_that_an_answer_blames_are_named() {
-        let entries = [
-            "Invalid value for 'entity.change.additions[12].rrdata[0]': 'x'",
-            "The resource record set 'entity.change.additions[www.example.com.][CNAME]' is invalid because …",
-            "The 'entity.change.deletions[0]' resource named 'a. (A)' does not exist.",
-            "something about 'entity.change.additions'",
-            "'entity.change.additions[a'",
-        ];
-        let errors = entries.map(|message| serde_json::json!({"message": message, "reason": "invalid"}));
-        let body = serde_json::json!({"error": {"code": 400, "message": "m", "errors": errors}}).to_string();
-        let places = refused(400, &[], &body).places.into_iter().map(|(place, _)| place).collect::<Vec<_>>();
-        let set = At::Set { name: "www.example.com.".to_owned(), rr_type: "CNAME".to_owned() };
-        assert_eq!(
-            places,
-            [
-                Place { list: List::Additions, at: At::Index(12) },
-                Place { list: List::Additions, at: set },
-                Place { list: List::Deletions, at: At::Index(0) },
-            ]
-        );
     }
 }

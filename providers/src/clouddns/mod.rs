@@ -11,6 +11,7 @@
 //! `docs/clouddns.md` tells operators what they need.
 
 mod api;
+mod blame;
 mod config;
 mod convert;
 mod credential;
@@ -73,6 +74,7 @@ pub struct CloudDns {
 struct Learning {
     settled: bool,
     tried: Option<Instant>,
+    doubted: Option<Instant>,
 }
 
 impl CloudDns {
@@ -126,8 +128,11 @@ impl CloudDns {
 
     /// The service refused what the known quotas allow: they are read again before the next call.
     fn quotas_have_changed(&self) {
-        if let Ok(mut learning) = self.learning.try_lock() {
-            learning.settled = false;
+        // A full zone is refused with the same reason, often: a new look helps once.
+        if let Ok(mut learning) = self.learning.try_lock()
+            && learning.doubted.is_none_or(|doubted| doubted.elapsed() >= QUOTA_AGAIN)
+        {
+            *learning = Learning { doubted: Some(Instant::now()), ..Learning::default() };
         }
     }
 

@@ -11,8 +11,9 @@ use google_cloud_dns_v1::model::{Change as ModelChange, ResourceRecordSet};
 
 use super::CloudDns;
 use super::api::Way;
+use super::blame::{At, List, Place};
 use super::convert::{addition, can_stand, deletion, octets};
-use super::error::{Asking, At, List, NAME, Place, Refusal, error};
+use super::error::{Asking, NAME, Refusal, error};
 use crate::cloud::Fate;
 
 /// `changes.create` asks for more than the right that it is named after, by what the change does.
