@@ -27,7 +27,12 @@ impl CloudDns {
                 let list = token.iter().fold(list, |list, token: &String| list.set_page_token(token));
                 async move { list.send().await }
             });
-            let page = page.await?;
+            let page = match page.await {
+                Err(denied) if denied.kind() == ErrorKind::PermissionDenied => {
+                    return self.zone_alone(apex).await.ok_or(denied);
+                }
+                page => page?,
+            };
             zones.extend(page.managed_zones.iter().filter_map(|zone| self.known(zone)));
             match page.next_page_token.filter(|next| !next.is_empty()) {
                 Some(next) if Some(&next) == token.as_ref() => {
@@ -40,6 +45,14 @@ impl CloudDns {
         // The service filters; a stand-in that does not must not lead to another zone.
         zones.retain(|zone| apex.is_none_or(|apex| zone.apex == *apex));
         Ok(zones)
+    }
+
+    /// Who may read a single zone cannot list it, and has to know the managed zone's name: the one that this backend
+    /// gives, and most people.
+    async fn zone_alone(&self, apex: Option<&Fqdn>) -> Option<Vec<Zone>> {
+        let apex = apex?;
+        let held = self.get_zone("looking up the zone", &zone_names(apex).next()?).await.ok()?;
+        self.known(&held).filter(|zone| zone.apex == *apex).map(|zone| vec![zone])
     }
 
     /// The apex of a zone, asked for once.

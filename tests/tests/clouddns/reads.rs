@@ -96,6 +96,19 @@ async fn all_zones_are_listed_and_a_private_one_is_told_apart() {
 }
 
 #[tokio::test]
+async fn who_may_read_one_zone_only_finds_it_by_its_name() {
+    let world = World::start().await;
+    world.fake.create_zone("other_zone.example", Visibility::Public);
+    let provider = world.ready().await;
+    world.fake.deny("dns.managedZones.list");
+    let zones = async |apex: &str| provider.zones(Some(&Fqdn::parse(apex).expect("a name"))).await;
+    assert_eq!(zones(APEX).await.expect("it is called after its apex")[0].id, world.id);
+    // A managed zone of that name for another apex is not it.
+    let error = zones("other-zone.example").await.expect_err("it may not list them");
+    assert!(error.to_string().contains("`dns.managedZones.list`"), "{error}");
+}
+
+#[tokio::test]
 async fn a_list_that_breaks_off_is_no_list() {
     let world = World::start().await;
     world.fake.create_zone("other.example", Visibility::Public);
