@@ -167,12 +167,20 @@ fn a_source_is_missed_only_by_those_who_read_it() {
 
 #[test]
 fn what_this_build_does_not_have_is_said_in_the_words_and_at_the_place_of_the_config() {
-    let config = with("[Source]\nkind = clusters\n[Leader]\nkind = lease\n").unwrap();
+    let config = with("[Source]\nkind = federation\n[Leader]\nkind = lease\n").unwrap();
     let error = config.without_leader().unwrap_err().to_string();
     assert!(error.starts_with("d.conf:9:1: `kind` in [Leader]: `lease` is not in this build; hint: "), "{error}");
     let error = config.lacks_source().to_string();
-    assert!(error.starts_with("d.conf:7:1: `kind` in [Source]: `clusters` is not in this build; hint: "), "{error}");
+    assert!(error.starts_with("d.conf:7:1: `kind` in [Source]: `federation` is not in this build; hint: "), "{error}");
     assert_eq!(with("[Leader]\nkind = none\n").unwrap().without_leader(), Ok(()));
+}
+
+#[test]
+fn the_address_of_an_api_server_is_a_url() {
+    let error = read_all(&["--master=192.0.2.1"], &[], MINIMAL).unwrap_err();
+    assert!(error.starts_with("--master: `master` in [Command]: "), "{error}");
+    assert!(error.contains("a URL such as `https://192.0.2.1:6443`"), "{error}");
+    assert!(read_all(&["--master=http://[2001:db8::1]:8080"], &[], MINIMAL).is_ok());
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use dns_providers::{OpenMode, Opened, ProviderConfig, Registry};
-use dns_syncd::config::{Config, ConfigError};
+use dns_syncd::config::{Config, ConfigError, SourceKind};
 use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
 use dns_syncd::resolver::{Resolve, SystemResolver};
-use dns_syncd::source::{EndpointSource, FileSource};
+use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource, FileSource};
 use dnsprovider::Fqdn;
 
-use super::progress;
+use super::{environment, progress};
 
 /// Opens the provider that the config names.
 pub(crate) async fn provider(config: &Config, mode: OpenMode) -> anyhow::Result<Opened> {
@@ -68,8 +68,26 @@ pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqd
 
 /// The source that the config names.
 pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
+    if config.source.kind == Some(SourceKind::Clusters) {
+        return Ok(Box::new(ClusterSource::new(clusters(config))));
+    }
     let path = config.manifests().ok_or_else(|| config.lacks_source())?;
     Ok(Box::new(FileSource::new(path, config.source.select)))
+}
+
+fn clusters(config: &Config) -> ClustersConfig {
+    let source = &config.source;
+    let contexts = config.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.context.clone()));
+    let given = ClustersConfig {
+        kubeconfig: source.kubeconfig.clone(),
+        folder: source.path.clone(),
+        in_cluster: false,
+        master: source.master.clone(),
+        contexts: contexts.collect(),
+        select: source.select,
+        leave_delay: config.sync.leave_delay,
+    };
+    given.found(&environment)
 }
 
 /// Who resolves load balancers' names.

@@ -111,9 +111,9 @@ pub struct Source {
     pub kind: Option<SourceKind>,
     /// Manifests (`files`), or a folder of kubeconfig files (`clusters`).
     pub path: Option<PathBuf>,
-    /// Kubeconfig files in the order of merging.
+    /// Kubeconfig files in the order of merging; a folder among them is one of kubeconfig files.
     pub kubeconfig: Vec<PathBuf>,
-    /// Address of the API server instead of the kubeconfig's (`federation`).
+    /// Address of the API server instead of the kubeconfig's, for `federation` or where there is one cluster.
     pub master: Option<String>,
     /// Which services count.
     pub select: Select,

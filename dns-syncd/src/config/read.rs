@@ -44,7 +44,7 @@ fn lacking(layers: &Layers) -> Lacking {
         Some(section.invalid("kind", format!("`{kind}` is not in this build; hint: {else_do}")).into())
     };
     let no_source = || {
-        let hint = "`--source PATH` for manifests in files, or `kind` in [Source]";
+        let hint = "`--source PATH` for manifests in files, or `kind = clusters` in [Source]";
         unset(layers, "Source", "kind", "no source of clusters", hint)
     };
     Lacking {
@@ -128,7 +128,7 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
             .flat_map(std::env::split_paths)
             .filter(|path| !path.as_os_str().is_empty())
             .collect::<Vec<PathBuf>>(),
-        master: layers.of("Command", "master").text("master").map(str::to_owned),
+        master: layers.of("Command", "master").read("master", "a URL such as `https://192.0.2.1:6443`", url)?,
         select: of("select").choice("select", &select)?.unwrap_or_default(),
         external_ips: of("external-ips").boolean("external-ips")?.unwrap_or(true),
         events: of("events").boolean("events")?.unwrap_or(false),
@@ -255,6 +255,13 @@ fn label(text: &str) -> Option<Arc<str>> {
     let bytes = text.as_bytes();
     let fits = bytes.len() <= 63 && bytes.iter().all(|byte| inner(*byte)) && edge(bytes.first()) && edge(bytes.last());
     fits.then(|| text.into())
+}
+
+/// The address of an API server.
+fn url(text: &str) -> Option<String> {
+    let url: axum::http::Uri = text.parse().ok()?;
+    let fits = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());
+    fits.then(|| text.to_owned())
 }
 
 /// A network, or a single address.

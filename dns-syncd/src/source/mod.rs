@@ -3,12 +3,14 @@
 //! A source tells what each cluster says as [`SourceEvent`]s and judges nothing: merging clusters, trust and the
 //! meaning of silence belong to `dns-sync-core`. Embedders may bring a source of their own.
 
+pub mod clusters;
 pub mod files;
 
 use async_trait::async_trait;
 use dns_sync_core::SourceEvent;
 use tokio::sync::{mpsc, watch};
 
+pub use clusters::{ClusterSource, ClustersConfig};
 pub use files::FileSource;
 
 /// Asks a source to stop: the value `true`, or a dropped sender.

@@ -47,25 +47,27 @@ pub(crate) enum Kind {
     Cluster,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata {
     pub(crate) name: Option<Name>,
     pub(crate) namespace: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
+    /// Of an API server alone.
+    pub(crate) resource_version: Option<String>,
     pub(crate) labels: Option<BTreeMap<String, String>>,
     pub(crate) annotations: Option<Annotations>,
 }
 
 /// A name, and where in memory its text was read from.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Name {
     pub(crate) text: String,
     /// `None` when it is not a part of what was read, such as after unescaping.
     address: Option<usize>,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct Annotations {
     #[serde(rename = "dns-syncd.io/export")]
     pub(crate) export: Option<String>,
@@ -78,7 +80,7 @@ pub(crate) struct Annotations {
 }
 
 /// Of a `Service`.
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct Spec {
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
@@ -87,7 +89,7 @@ pub(crate) struct Spec {
 }
 
 /// Of a `Service` or a `Cluster`.
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
     pub(crate) load_balancer: Option<LoadBalancer>,
@@ -96,18 +98,18 @@ pub(crate) struct Status {
     pub(crate) conditions: Option<Vec<Condition>>,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct LoadBalancer {
     pub(crate) ingress: Option<Vec<Ingress>>,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct Ingress {
     pub(crate) ip: Option<String>,
     pub(crate) hostname: Option<String>,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Condition {
     #[serde(rename = "type")]
@@ -117,13 +119,13 @@ pub(crate) struct Condition {
 }
 
 /// Of an `EndpointSlice`.
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct SliceEndpoint {
     pub(crate) addresses: Option<Vec<String>>,
     pub(crate) conditions: Option<EndpointConditions>,
 }
 
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 pub(crate) struct EndpointConditions {
     pub(crate) ready: Option<bool>,
 }

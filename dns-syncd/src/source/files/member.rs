@@ -1,13 +1,14 @@
 //! What one member cluster's manifests say. In: its objects · Out: its answer · Pure: yes
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dns_sync_core::offers::is_doubtful;
 use dns_sync_core::{ClusterAnswer, Endpoint, Place, ServiceCopy, ServiceId, is_place_label};
 
-use super::manifest::{Ingress, Kind, Metadata, Name, Object, TextPlace};
+use super::manifest::{Ingress, Kind, Metadata, Name, Object, SliceEndpoint, Spec, Status, TextPlace};
 use crate::source::Select;
 
 const NO_SLICES: &str = "services count but there is no EndpointSlice, so nobody knows which are healthy; \
@@ -33,20 +34,16 @@ pub(crate) fn answer(objects: Vec<Object>, select: Select) -> Result<ClusterAnsw
             }
             Kind::EndpointSlice => {
                 slices = true;
-                if let Some(service) = sliced_service(&object)
-                    && object.endpoints.iter().any(|endpoint| {
-                        endpoint.addresses.as_ref().is_some_and(|addresses| !addresses.is_empty())
-                            && endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
-                    })
-                {
-                    ready.insert(service);
-                }
+                ready.extend(ready_service(&object.metadata, &object.endpoints));
             }
             Kind::Service => {
                 let id = object.metadata.service_id();
-                match selection.has(&object.metadata, &id).then(|| copy(object)).flatten() {
-                    Some(copy) => answer.services.insert(id, copy),
-                    None => answer.services.remove(&id),
+                let place = object.place.clone();
+                match selection.has(&object.metadata, &id).then(|| copy(object.metadata, object.spec, object.status)) {
+                    Some(Some(copy)) => {
+                        answer.services.insert(id, ServiceCopy { origin: Some(origin(&copy, &place)), ..copy })
+                    }
+                    _ => answer.services.remove(&id),
                 };
             }
             Kind::ServiceExport | Kind::Cluster => {}
@@ -61,25 +58,24 @@ pub(crate) fn answer(objects: Vec<Object>, select: Select) -> Result<ClusterAnsw
     Ok(answer)
 }
 
-/// The copy of a selected service, where it counts; its health is not known yet.
-fn copy(object: Object) -> Option<ServiceCopy> {
-    let balanced = object.spec.kind.as_deref() == Some("LoadBalancer");
-    let external_ips = object.spec.external_ips.unwrap_or_default();
+/// The copy of a selected service, where it counts; its health and origin are not known yet.
+pub(crate) fn copy(metadata: Metadata, spec: Spec, status: Status) -> Option<ServiceCopy> {
+    let balanced = spec.kind.as_deref() == Some("LoadBalancer");
+    let external_ips = spec.external_ips.unwrap_or_default();
     let counts = balanced || !external_ips.is_empty();
-    if !counts || object.metadata.deletion_timestamp.is_some() {
+    if !counts || metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let ingress = object.status.load_balancer.and_then(|balancer| balancer.ingress).unwrap_or_default();
-    let annotations = object.metadata.annotations.unwrap_or_default();
-    let copy = ServiceCopy {
+    let ingress = status.load_balancer.and_then(|balancer| balancer.ingress).unwrap_or_default();
+    let annotations = metadata.annotations.unwrap_or_default();
+    Some(ServiceCopy {
         ingress: ingress.into_iter().filter(|_| balanced).map(endpoint).collect(),
         external_ips: external_ips.iter().map(|text| address(text)).collect(),
         ready: false,
         ttl: annotations.ttl.map(Into::into),
         selector: annotations.selector.map(Into::into),
         origin: None,
-    };
-    Some(ServiceCopy { origin: Some(origin(&copy, &object.place)), ..copy })
+    })
 }
 
 /// Where a copy was read, with the line where something of it is wrong.
@@ -91,7 +87,7 @@ pub(crate) fn origin(copy: &ServiceCopy, place: &TextPlace) -> Arc<str> {
 pub(crate) fn note_origins<'a>(
     origins: &mut BTreeMap<Arc<str>, Arc<str>>,
     labels: impl IntoIterator<Item = &'a Arc<str>>,
-    place: &TextPlace,
+    place: &impl fmt::Display,
 ) {
     for label in labels {
         if !is_place_label(label) && !origins.contains_key(label) {
@@ -100,13 +96,18 @@ pub(crate) fn note_origins<'a>(
     }
 }
 
-fn sliced_service(slice: &Object) -> Option<ServiceId> {
-    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
-    Some(ServiceId::new(slice.metadata.namespace(), name.as_str()))
+/// The service for which a slice has a ready endpoint; `None` where it has none.
+pub(crate) fn ready_service(slice: &Metadata, endpoints: &[SliceEndpoint]) -> Option<ServiceId> {
+    let name = slice.labels.as_ref()?.get("kubernetes.io/service-name")?;
+    let is_ready = endpoints.iter().any(|endpoint| {
+        endpoint.addresses.as_ref().is_some_and(|addresses| !addresses.is_empty())
+            && endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+    });
+    is_ready.then(|| ServiceId::new(slice.namespace(), name.as_str()))
 }
 
 /// The new labels; on a node without either of them the old ones.
-fn place(labels: &BTreeMap<String, String>) -> Option<Place> {
+pub(crate) fn place(labels: &BTreeMap<String, String>) -> Option<Place> {
     let pair = |prefix: &str| {
         let label = |what| labels.get(&format!("{prefix}/{what}")).map(String::as_str).unwrap_or_default();
         let (region, zone) = (label("region"), label("zone"));
@@ -134,6 +135,16 @@ fn address(text: &str) -> Endpoint {
     }
 }
 
+/// Whether a service is selected; `None` where its own object does not say.
+pub(crate) fn selects(select: Select, service: &Metadata) -> Option<bool> {
+    let export = service.annotations.as_ref().and_then(|annotations| annotations.export.as_deref());
+    match select {
+        Select::All => Some(export != Some("false")),
+        Select::Annotated => Some(export == Some("true")),
+        Select::Exported => None,
+    }
+}
+
 /// Which services count.
 pub(crate) struct Selection {
     select: Select,
@@ -147,12 +158,7 @@ impl Selection {
     }
 
     pub(crate) fn has(&self, service: &Metadata, id: &ServiceId) -> bool {
-        let export = service.annotations.as_ref().and_then(|annotations| annotations.export.as_deref());
-        match self.select {
-            Select::All => export != Some("false"),
-            Select::Annotated => export == Some("true"),
-            Select::Exported => self.exported.contains(id),
-        }
+        selects(self.select, service).unwrap_or_else(|| self.exported.contains(id))
     }
 }
 

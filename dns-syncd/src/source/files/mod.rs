@@ -9,8 +9,8 @@
 //! text, `member` or `dump` make answers of it, `view` tells what is new.
 
 mod dump;
-mod manifest;
-mod member;
+pub(crate) mod manifest;
+pub(crate) mod member;
 mod reader;
 mod scan;
 mod settle;

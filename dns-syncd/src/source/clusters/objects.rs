@@ -1,0 +1,170 @@
+//! What is asked of an API server, and what of each object is kept.
+//!
+//! An object is cut down to what is used as soon as it is read, before it is kept or queued: a page of a list never
+//! lives as a whole beside its decoded text.
+//! In: JSON of an API server · Out: [`Item`]s · Pure: yes
+
+use dns_sync_core::{Endpoint, Place, ServiceCopy, ServiceId};
+use serde::Deserialize;
+
+use crate::source::Select;
+use crate::source::files::manifest::{Metadata, SliceEndpoint, Spec, Status};
+use crate::source::files::member::{copy, place, ready_service, selects};
+
+/// The kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Watched {
+    Services,
+    Slices,
+    Nodes,
+    /// Of the Multi-Cluster Services API; only for `select = exported`.
+    Exports,
+}
+
+impl Watched {
+    /// Those that a selection needs.
+    pub(crate) fn needed(select: Select) -> &'static [Self] {
+        match select {
+            Select::All | Select::Annotated => &[Self::Services, Self::Slices, Self::Nodes],
+            Select::Exported => &[Self::Services, Self::Slices, Self::Nodes, Self::Exports],
+        }
+    }
+
+    /// Path of the resource in all namespaces.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Services => "/api/v1/services",
+            Self::Slices => "/apis/discovery.k8s.io/v1/endpointslices",
+            Self::Nodes => "/api/v1/nodes",
+            Self::Exports => "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports",
+        }
+    }
+
+    /// As RBAC rules call it.
+    pub(crate) fn resource(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::Slices => "endpointslices.discovery.k8s.io",
+            Self::Nodes => "nodes",
+            Self::Exports => "serviceexports.multicluster.x-k8s.io",
+        }
+    }
+
+    /// Labels and names will do: status and spec are not even sent. A node's status is large and changes all the time.
+    pub(crate) fn metadata_only(self) -> bool {
+        matches!(self, Self::Nodes | Self::Exports)
+    }
+
+    /// True for kinds that say which services count.
+    pub(crate) fn selects(self) -> bool {
+        matches!(self, Self::Services | Self::Exports)
+    }
+}
+
+/// An object as an API server sends it. Its kind is the one that was asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) metadata: Metadata,
+    #[serde(default)]
+    spec: Option<Spec>,
+    #[serde(default)]
+    status: Option<Status>,
+    #[serde(default)]
+    endpoints: Option<Vec<SliceEndpoint>>,
+}
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) metadata: PageMetadata,
+    #[serde(default)]
+    pub(crate) items: Option<Vec<Sent>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PageMetadata {
+    #[serde(default)]
+    pub(crate) resource_version: Option<String>,
+    #[serde(default, rename = "continue")]
+    pub(crate) next: Option<String>,
+}
+
+/// What an object contributes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Item {
+    /// Namespace (empty for nodes) and name.
+    pub(crate) key: ServiceId,
+    /// `None` for an object that is gone or says nothing that is used.
+    pub(crate) value: Option<Value>,
+}
+
+/// What is kept of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Service(KeptCopy),
+    /// A slice with a ready endpoint for this service.
+    Ready(ServiceId),
+    Node(Place),
+    Export,
+}
+
+/// A [`ServiceCopy`] in as little memory as it needs; sets of one address are lists here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeptCopy {
+    ingress: Box<[Endpoint]>,
+    external_ips: Box<[Endpoint]>,
+    /// TTL and selector, unchecked; most services have neither.
+    annotations: Option<Box<Annotations>>,
+}
+
+type Annotations = (Option<std::sync::Arc<str>>, Option<std::sync::Arc<str>>);
+
+impl KeptCopy {
+    fn new(copy: ServiceCopy) -> Self {
+        Self {
+            ingress: copy.ingress.into_iter().collect(),
+            external_ips: copy.external_ips.into_iter().collect(),
+            annotations: (copy.ttl.is_some() || copy.selector.is_some()).then(|| Box::new((copy.ttl, copy.selector))),
+        }
+    }
+
+    /// The copy with its health. It needs no origin: cluster and service are named beside it, and an object of an API
+    /// server has no line.
+    pub(crate) fn copy(&self, ready: bool) -> ServiceCopy {
+        let (ttl, selector) = self.annotations.as_deref().cloned().unwrap_or_default();
+        ServiceCopy {
+            ingress: self.ingress.iter().cloned().collect(),
+            external_ips: self.external_ips.iter().cloned().collect(),
+            ready,
+            ttl,
+            selector,
+            origin: None,
+        }
+    }
+}
+
+impl Sent {
+    /// What is used of this object, as one of a kind.
+    pub(crate) fn item(self, kind: Watched, select: Select) -> Item {
+        let Self { metadata, spec, status, endpoints } = self;
+        let key = match kind {
+            Watched::Nodes => ServiceId::new("", metadata.name()),
+            _ => metadata.service_id(),
+        };
+        let value = match kind {
+            Watched::Services if selects(select, &metadata) == Some(false) => None,
+            Watched::Services => copy(metadata, spec.unwrap_or_default(), status.unwrap_or_default())
+                .map(|copy| Value::Service(KeptCopy::new(copy))),
+            Watched::Slices => ready_service(&metadata, &endpoints.unwrap_or_default()).map(Value::Ready),
+            Watched::Nodes => metadata.labels.as_ref().and_then(place).map(Value::Node),
+            Watched::Exports => metadata.deletion_timestamp.is_none().then_some(Value::Export),
+        };
+        Item { key, value }
+    }
+
+    /// The same for an object that was deleted.
+    pub(crate) fn gone(self, kind: Watched, select: Select) -> Item {
+        Item { value: None, ..self.item(kind, select) }
+    }
+}

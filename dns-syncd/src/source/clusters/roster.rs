@@ -1,0 +1,353 @@
+//! Which clusters there are, and how each is reached.
+//!
+//! Blocks on the file system; no clock, no network.
+//! In: kubeconfig files, a folder of them, the pod · Out: [`Roster`] · Called by: `mod.rs`
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dns_sync_core::ClusterName;
+use kube::config::Kubeconfig;
+
+use super::ClustersConfig;
+use super::connect::Member;
+use super::loss::chain;
+
+/// Name of a member that nobody named: the cluster in which this process runs, or the one at `--master`.
+const UNNAMED: &str = "in-cluster";
+
+/// The members as far as they could be read.
+pub(crate) type Members = BTreeMap<ClusterName, Result<Arc<Member>, String>>;
+
+/// Reads the members again and again, and remembers where each was found.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    config: ClustersConfig,
+    /// Files as they were read last.
+    read: BTreeMap<PathBuf, Seen>,
+    /// Where each member was found last.
+    origins: BTreeMap<ClusterName, Origin>,
+    begun: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    File(PathBuf),
+    Folder,
+    Pod,
+}
+
+/// A file as it was read.
+#[derive(Clone, Debug)]
+struct Seen {
+    stamp: Option<Stamp>,
+    found: Result<Arc<Kubeconfig>, String>,
+    /// The last that could be used, while one that cannot might still be written.
+    before: Option<Arc<Kubeconfig>>,
+}
+
+/// Tells one state of a file from another.
+type Stamp = (u64, i64, i64, u64, u64);
+
+impl Roster {
+    pub(crate) fn new(config: ClustersConfig) -> Self {
+        Self { config, read: BTreeMap::new(), origins: BTreeMap::new(), begun: false }
+    }
+
+    /// Where members come from, for people.
+    pub(crate) fn origin(&self) -> String {
+        let files = self.config.kubeconfig.iter().chain(&self.config.folder);
+        let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
+        if files.is_empty() { "clusters".to_owned() } else { files.join(":") }
+    }
+
+    /// Reads all members.
+    ///
+    /// A member that was found before and cannot be read now is an error of its own; so is every member of a folder
+    /// that has none any more, since an unmounted folder looks like an empty one.
+    ///
+    /// # Errors
+    /// When there is no member at all, or one is asked for that does not exist: nothing may be concluded then.
+    pub(crate) fn load(&mut self) -> Result<Members, String> {
+        let mut members = Members::new();
+        let mut origins = BTreeMap::new();
+        let mut broken = Vec::new();
+        if self.config.kubeconfig.is_empty() && self.config.folder.is_none() {
+            self.pod(&mut members, &mut origins);
+        }
+        self.files(&mut members, &mut origins, &mut broken)?;
+        self.folder(&mut members, &mut origins, &mut broken)?;
+        for (name, origin) in &self.origins {
+            if members.contains_key(name) {
+                continue;
+            }
+            // What could not be read may still hold it: it did not disappear.
+            if let Some((_, reason)) = broken.iter().find(|(at, _)| at == origin) {
+                members.insert(name.clone(), Err(reason.clone()));
+                origins.insert(name.clone(), origin.clone());
+            }
+        }
+        if members.is_empty() {
+            let hint = "hint: `kubeconfig` or `path` in [Source], or --kubeconfig";
+            let reasons: Vec<_> = broken.into_iter().map(|(_, reason)| reason).collect();
+            let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
+            return Err(format!("there is no cluster{reasons}; {hint}"));
+        }
+        if self.config.master.is_some() && members.len() > 1 {
+            let names = members.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return Err(format!(
+                "`--master` is the address of one API server, but there are {} clusters: {names}; hint: leave it out, \
+                 or pick one with a [Cluster] section",
+                members.len()
+            ));
+        }
+        self.origins = origins;
+        self.begun = true;
+        Ok(members)
+    }
+
+    /// The cluster in which this process runs, or that at `--master`.
+    fn pod(&self, members: &mut Members, origins: &mut BTreeMap<ClusterName, Origin>) {
+        let name = match self.config.contexts.keys().next() {
+            Some(name) if self.config.contexts.len() == 1 => name.clone(),
+            _ => UNNAMED.into(),
+        };
+        let member = match &self.config.master {
+            _ if self.config.in_cluster => Member::in_cluster(self.config.master.as_deref()),
+            Some(master) => Member::address(master),
+            None => return,
+        };
+        members.insert(name.clone(), Ok(Arc::new(member)));
+        origins.insert(name, Origin::Pod);
+    }
+
+    /// The contexts of the kubeconfig files: those that `[Cluster]` sections pick, or all where there are none.
+    fn files(
+        &mut self,
+        members: &mut Members,
+        origins: &mut BTreeMap<ClusterName, Origin>,
+        broken: &mut Vec<(Origin, String)>,
+    ) -> Result<(), String> {
+        if self.config.kubeconfig.is_empty() {
+            return Ok(());
+        }
+        let mut merged = Kubeconfig::default();
+        let mut homes = BTreeMap::new();
+        for path in self.config.kubeconfig.clone() {
+            match self.read(&path) {
+                // kubectl passes over the absent ones of a list as well.
+                Ok(None) => broken.push((Origin::File(path.clone()), absent(&path))),
+                Ok(Some(kubeconfig)) => {
+                    for named in &kubeconfig.contexts {
+                        homes.entry(named.name.clone()).or_insert_with(|| path.clone());
+                    }
+                    match merged.clone().merge((*kubeconfig).clone()) {
+                        Ok(both) => merged = both,
+                        Err(error) => {
+                            broken.push((Origin::File(path.clone()), format!("{}: {error}", path.display())));
+                        }
+                    }
+                }
+                Err(reason) => broken.push((Origin::File(path.clone()), reason)),
+            }
+        }
+        let merged = Arc::new(merged);
+        let picked: BTreeMap<ClusterName, String> = if self.config.contexts.is_empty() {
+            one_each(&merged)?;
+            homes.keys().map(|context| (context.as_str().into(), context.clone())).collect()
+        } else {
+            let context = |name: &ClusterName, context: &Option<String>| context.clone().unwrap_or(name.to_string());
+            self.config.contexts.iter().map(|(name, picked)| (name.clone(), context(name, picked))).collect()
+        };
+        for (name, context) in picked {
+            let Some(home) = homes.get(&context) else {
+                match broken.first() {
+                    // It may stand in what could not be read.
+                    Some((origin, reason)) if !self.begun => {
+                        members.insert(name.clone(), Err(reason.clone()));
+                        origins.insert(name, origin.clone());
+                    }
+                    // A folder may hold it.
+                    _ if self.begun || self.config.folder.is_some() => {}
+                    _ => return Err(no_context(&name, &context, homes.keys())),
+                }
+                continue;
+            };
+            let origin = home.display().to_string();
+            let member = Member::context(&merged, &context, &origin, self.config.master.as_deref());
+            members.insert(name.clone(), member.map(Arc::new));
+            origins.insert(name, Origin::File(home.clone()));
+        }
+        Ok(())
+    }
+
+    /// The kubeconfigs of a folder: files `NAME`, `NAME.yaml` and the like, and folders with a file `kubeconfig`.
+    fn folder(
+        &mut self,
+        members: &mut Members,
+        origins: &mut BTreeMap<ClusterName, Origin>,
+        broken: &mut Vec<(Origin, String)>,
+    ) -> Result<(), String> {
+        let Some(folder) = self.config.folder.clone() else { return Ok(()) };
+        let found = match entries(&folder) {
+            Ok(found) if found.is_empty() => {
+                broken.push((Origin::Folder, format!("{}: the folder has no kubeconfig", folder.display())));
+                return Ok(());
+            }
+            Ok(found) => found,
+            Err(error) => {
+                broken.push((Origin::Folder, format!("{}: the folder cannot be read: {error}", folder.display())));
+                return Ok(());
+            }
+        };
+        for (name, paths) in found {
+            let member = match paths.as_slice() {
+                [path] => self.entry(&name, path),
+                paths => {
+                    let paths: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+                    Err(format!("the cluster `{name}` stands for {}; keep one of them", paths.join(" and ")))
+                }
+            };
+            if origins.contains_key(&name) {
+                return Err(format!("the cluster `{name}` is in the kubeconfig files and in {}", folder.display()));
+            }
+            members.insert(name.clone(), member);
+            origins.insert(name, Origin::Folder);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, name: &ClusterName, path: &Path) -> Result<Arc<Member>, String> {
+        let kubeconfig = self.read(path)?.ok_or_else(|| absent(path))?;
+        let origin = path.display().to_string();
+        let names = || kubeconfig.contexts.iter().map(|named| &named.name);
+        let context = match self.config.contexts.get(name).cloned().flatten() {
+            Some(context) if names().any(|known| *known == context) => context,
+            Some(context) => return Err(format!("{origin}: {}", no_context(name, &context, names()))),
+            None => match (&kubeconfig.current_context, kubeconfig.contexts.as_slice()) {
+                (Some(current), _) if !current.is_empty() => current.clone(),
+                (_, [only]) => only.name.clone(),
+                (_, []) => return Err(format!("{origin}: it has no context")),
+                _ => {
+                    let known = listed(names());
+                    return Err(format!(
+                        "{origin}: it has several contexts and no `current-context`: {known}; hint: `context` in \
+                         [Cluster \"{name}\"]"
+                    ));
+                }
+            },
+        };
+        Member::context(&kubeconfig, &context, &origin, self.config.master.as_deref()).map(Arc::new)
+    }
+
+    /// A kubeconfig; `None` where there is no file. One that is half written is read again before it counts.
+    fn read(&mut self, path: &Path) -> Result<Option<Arc<Kubeconfig>>, String> {
+        let stamp = match stamp(path) {
+            Ok(stamp) => Some(stamp),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.read.remove(path);
+                return Ok(None);
+            }
+            Err(error) => return Err(format!("{}: it cannot be read: {error}", path.display())),
+        };
+        let last = self.read.get(path);
+        if let Some(seen) = last.filter(|seen| seen.stamp == stamp) {
+            // It has held still since the last look: what is wrong with it stays wrong.
+            let seen = seen.clone();
+            self.read.insert(path.to_owned(), Seen { before: None, ..seen.clone() });
+            return seen.found.map(Some);
+        }
+        let before = last.and_then(|seen| seen.found.as_ref().ok().or(seen.before.as_ref()).cloned());
+        let found = parse(path);
+        self.read.insert(path.to_owned(), Seen { stamp, found: found.clone(), before: before.clone() });
+        match (found, before) {
+            (Ok(kubeconfig), _) | (Err(_), Some(kubeconfig)) => Ok(Some(kubeconfig)),
+            (Err(reason), None) => Err(reason),
+        }
+    }
+}
+
+fn parse(path: &Path) -> Result<Arc<Kubeconfig>, String> {
+    // Relative paths in it are relative to it.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let kubeconfig = Kubeconfig::read_from(absolute).map_err(|error| {
+        // Not the whole text of the parser's error: it may quote the line, and a line may hold a token.
+        let text = chain(&error);
+        let line =
+            text.split("line ").nth(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+        match (&error, line) {
+            (kube::config::KubeconfigError::ReadConfig(error, _), _) => {
+                format!("{}: it cannot be read: {error}", path.display())
+            }
+            (_, Some(line)) if !line.is_empty() => format!("{}:{line}: it is no kubeconfig", path.display()),
+            _ => format!("{}: it is no kubeconfig", path.display()),
+        }
+    })?;
+    if kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty() {
+        return Err(format!("{}: it is no kubeconfig: it has neither contexts nor clusters", path.display()));
+    }
+    Ok(Arc::new(kubeconfig))
+}
+
+/// Without `[Cluster]` sections every context is a member: two of one cluster would count it twice.
+fn one_each(merged: &Kubeconfig) -> Result<(), String> {
+    let mut led = BTreeMap::new();
+    for named in &merged.contexts {
+        let Some(context) = &named.context else { continue };
+        if let Some(other) = led.insert(&context.cluster, &named.name) {
+            return Err(format!(
+                "the contexts `{other}` and `{}` lead to the same cluster `{}`; hint: a [Cluster \"name\"] section with \
+                 `context` for each member",
+                named.name, context.cluster
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn no_context<'a>(name: &str, context: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let known = listed(known);
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are {known}") };
+    format!(
+        "there is no context `{context}` for the cluster `{name}`; {known}; hint: `context` in [Cluster \"{name}\"]"
+    )
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn absent(path: &Path) -> String {
+    format!("{}: there is no such file", path.display())
+}
+
+/// Kubeconfigs of a folder by the name of their cluster. Names that begin with a dot, such as the `..data` of a mounted
+/// Secret, are no clusters.
+fn entries(folder: &Path) -> io::Result<BTreeMap<ClusterName, Vec<PathBuf>>> {
+    let mut found = BTreeMap::<ClusterName, Vec<PathBuf>>::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(file) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+            continue;
+        };
+        if path.is_dir() {
+            found.entry(file.into()).or_default().push(path.join("kubeconfig"));
+            continue;
+        }
+        let stem = [".yaml", ".yml", ".json", ".conf", ".kubeconfig"].iter().find_map(|end| file.strip_suffix(end));
+        found.entry(stem.unwrap_or(file).into()).or_default().push(path);
+    }
+    for paths in found.values_mut() {
+        paths.sort();
+    }
+    Ok(found)
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.size(), metadata.mtime(), metadata.mtime_nsec(), metadata.dev(), metadata.ino()))
+}

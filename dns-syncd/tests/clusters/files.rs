@@ -1,0 +1,187 @@
+//! Where members come from: kubeconfig files and folders that come, go, break and are swapped.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource as _};
+
+use crate::fake::{Fake, SERVICES, service};
+use crate::heard::{Heard, Stands, folder, pace};
+
+fn write(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_kubeconfig_makes_its_cluster_unknown_until_it_is_mended() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    write(&files.path().join("eu.yaml"), &fake.kubeconfig("x", "{}"));
+    write(&files.path().join("us.yaml"), "clusters: [");
+    let mut heard = Heard::of(folder(files.path()));
+    heard.unknown("us", "us.yaml").await;
+    heard.known("eu").await;
+    write(&files.path().join("us.yaml"), &fake.kubeconfig("x", "{}"));
+    heard.known("us").await;
+    write(&files.path().join("us.yaml"), "contexts: [{name: x, context: {cluster: nowhere}}]");
+    heard.unknown("us", "names the cluster `nowhere`, which is not there").await;
+    assert_eq!(heard.stands("eu"), Some(&Stands::Known));
+}
+
+#[tokio::test]
+async fn members_come_and_go_with_their_files_but_an_unmounted_folder_is_no_farewell() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let mounted = files.path().join("mounted");
+    std::fs::create_dir(&mounted).unwrap();
+    for name in ["eu", "us"] {
+        write(&mounted.join(name), &fake.kubeconfig("x", "{}"));
+    }
+    let mut heard = Heard::of(folder(&mounted));
+    heard.known("eu").await;
+    heard.known("us").await;
+    std::fs::rename(&mounted, files.path().join("away")).unwrap();
+    heard.unknown("eu", "the folder cannot be read").await;
+    heard.unknown("us", "the folder cannot be read").await;
+    std::fs::create_dir(&mounted).unwrap();
+    heard.unknown("us", "the folder has no kubeconfig").await;
+    std::fs::remove_dir(&mounted).unwrap();
+    std::fs::rename(files.path().join("away"), &mounted).unwrap();
+    heard.known("eu").await;
+    heard.known("us").await;
+    assert!(!heard.history.iter().any(|(_, stands)| *stands == Stands::Gone));
+    std::fs::remove_file(mounted.join("us")).unwrap();
+    heard.until("`us` disappears", |heard| heard.stands("us") == Some(&Stands::Gone)).await;
+    write(&mounted.join("asia"), &fake.kubeconfig("x", "{}"));
+    heard.known("asia").await;
+    assert_eq!(heard.stands("eu"), Some(&Stands::Known));
+}
+
+/// As kubelet mounts a Secret: names link into `..data`, which links to a folder and is swapped as a whole.
+#[tokio::test]
+async fn a_mounted_secret_is_swapped() {
+    let (one, two) = (Fake::start(), Fake::start());
+    one.serve("web", "192.0.2.1", true);
+    two.serve("web", "192.0.2.2", true);
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("eu");
+    for (version, fake) in [("..1", &one), ("..2", &two)] {
+        std::fs::create_dir_all(secret.join(version)).unwrap();
+        std::fs::write(secret.join(version).join("kubeconfig"), fake.kubeconfig("x", "{}")).unwrap();
+    }
+    symlink("..1", secret.join("..data")).unwrap();
+    symlink("..data/kubeconfig", secret.join("kubeconfig")).unwrap();
+    let mut heard = Heard::of(folder(files.path()));
+    heard.known("eu").await;
+    symlink("..2", secret.join("..new")).unwrap();
+    std::fs::rename(secret.join("..new"), secret.join("..data")).unwrap();
+    let moved = |heard: &Heard| heard.services("eu") == [("web".to_owned(), "192.0.2.2".to_owned(), true)].into();
+    // The same cluster at another address: its watches begin anew because this server has another history.
+    two.compact();
+    heard.until("the other server is asked", moved).await;
+}
+
+#[tokio::test]
+async fn a_rotated_token_file_is_read_again() {
+    let fake = Fake::start();
+    fake.accept_only("old");
+    fake.serve("web", "192.0.2.1", true);
+    let files = tempfile::tempdir().unwrap();
+    write(&files.path().join("token"), "old");
+    let kubeconfigs = files.path().join("clusters");
+    std::fs::create_dir(&kubeconfigs).unwrap();
+    write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", "{tokenFile: ../token}"));
+    let mut heard = Heard::of(folder(&kubeconfigs));
+    heard.known("eu").await;
+    write(&files.path().join("token"), "new");
+    fake.accept_only("new");
+    fake.cut();
+    fake.put(SERVICES, service("web", "192.0.2.9"));
+    let told = |heard: &Heard| heard.services("eu").contains(&("web".into(), "192.0.2.9".into(), true));
+    heard.until("told with the new token", told).await;
+    assert!(!heard.was_unknown("eu"), "the new token lay there already");
+    fake.accept_only("newer");
+    fake.cut();
+    heard.unknown("eu", "does not accept our credentials (401").await;
+    write(&files.path().join("token"), "newer");
+    heard.known("eu").await;
+}
+
+#[tokio::test]
+async fn a_credential_plugin_is_asked_again() {
+    let fake = Fake::start();
+    fake.accept_only("old");
+    let files = tempfile::tempdir().unwrap();
+    let (plugin, kubeconfigs) = (files.path().join("plugin"), files.path().join("clusters"));
+    std::fs::create_dir(&kubeconfigs).unwrap();
+    std::fs::write(files.path().join("token"), "old").unwrap();
+    let script = "#!/bin/sh\nprintf '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
+                  \"status\":{\"token\":\"%s\"}}' \"$(cat \"$(dirname \"$0\")/token\")\"\n";
+    std::fs::write(&plugin, script).unwrap();
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ../plugin, interactiveMode: Never}}";
+    write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", user));
+    let mut heard = Heard::of(folder(&kubeconfigs));
+    heard.known("eu").await;
+    std::fs::write(files.path().join("token"), "new").unwrap();
+    fake.accept_only("new");
+    fake.serve("web", "192.0.2.1", true);
+    fake.cut();
+    heard.until("told with the new token", |heard| heard.services("eu").len() == 1).await;
+    assert!(!heard.was_unknown("eu"));
+}
+
+/// What a list of kubeconfig files with these sections gives at the start.
+async fn at_start(
+    files: &[&str],
+    contexts: &[(&str, Option<&str>)],
+    master: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..files.len()).map(|i| folder.path().join(format!("{i}.yaml"))).collect();
+    paths.iter().zip(files).for_each(|(path, text)| std::fs::write(path, text).unwrap());
+    let contexts = contexts.iter().map(|(name, context)| ((*name).into(), context.map(str::to_owned)));
+    let config = ClustersConfig {
+        kubeconfig: paths,
+        contexts: contexts.collect(),
+        master: master.map(str::to_owned),
+        ..ClustersConfig::default()
+    };
+    let events = ClusterSource::new(config).with_pace(pace()).read_once().await.map_err(|error| error.reason)?;
+    let joined = events.iter().filter_map(|event| match event {
+        dns_sync_core::SourceEvent::Answer { cluster, answer } => Some(format!("{cluster}: {}", answer.services.len())),
+        dns_sync_core::SourceEvent::Unknown { cluster, reason, .. } => Some(format!("{cluster}: {reason}")),
+        _ => None,
+    });
+    Ok(joined.collect())
+}
+
+#[tokio::test]
+async fn kubeconfig_files_are_merged_and_the_first_wins() {
+    let (one, two) = (Fake::start(), Fake::start());
+    one.serve("web", "192.0.2.1", true);
+    let (eu, other_eu, us) = (one.kubeconfig("eu", "{}"), two.kubeconfig("eu", "{}"), two.kubeconfig("us", "{}"));
+    let all = at_start(&[&eu, &other_eu, &us], &[], None).await.unwrap();
+    assert_eq!(all, ["eu: 1", "us: 0"], "every context is a member, the first `eu` wins");
+    let picked = at_start(&[&eu, &us], &[("paris", Some("eu"))], None).await.unwrap();
+    assert_eq!(picked, ["paris: 1"], "[Cluster] sections pick");
+    let master = at_start(&[&us], &[], Some(&one.url())).await.unwrap();
+    assert_eq!(master, ["us: 1"], "--master is another server's address");
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_said_at_the_start() {
+    let fake = Fake::start();
+    let (eu, us) = (fake.kubeconfig("eu", "{}"), fake.kubeconfig("us", "{}"));
+    let error = at_start(&[&eu, &us], &[("asia", None)], None).await.unwrap_err();
+    assert!(error.starts_with("there is no context `asia` for the cluster `asia`; there are `eu`, `us`"), "{error}");
+    let error = at_start(&[&eu, &us], &[], Some("http://127.0.0.1:1")).await.unwrap_err();
+    assert!(error.starts_with("`--master` is the address of one API server, but there are 2 clusters"), "{error}");
+    let twice = eu.replace("contexts:\n", "contexts:\n- {name: admin, context: {cluster: eu, user: eu}}\n");
+    let error = at_start(&[&twice], &[], None).await.unwrap_err();
+    assert!(error.contains("the contexts `admin` and `eu` lead to the same cluster `eu`"), "{error}");
+    let error = at_start(&["}"], &[], None).await.unwrap_err();
+    assert!(error.contains("there is no cluster: ") && error.contains("0.yaml"), "{error}");
+}
