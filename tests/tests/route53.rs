@@ -13,7 +13,7 @@ use dns_conformance::fakes::route53::Fake;
 use dns_conformance::servers::Moto;
 use dns_conformance::{Setup, conformance};
 use dns_providers::route53::Route53;
-use dnsprovider::{ApplyContext, Chunked, DnsProvider, Fqdn, ZoneId};
+use dnsprovider::{ApplyContext, Chunked, DnsProvider, Fqdn, MemoryProvider, ZoneId};
 
 use world::{APEX, options};
 
@@ -73,4 +73,15 @@ async fn ten_thousand_creates_and_their_claims_take_fourteen_calls_on_moto() {
     assert_eq!(world::tally(&applied), [("done", 12_500)]);
     let calls = moto.log().matches(&format!("POST /2013-04-01/hostedzone/{zone}/rrset")).count();
     assert!((1..=14).contains(&calls), "{calls} calls");
+}
+
+/// A fault that is declared and gone does not stay on the list unnoticed.
+#[test]
+#[should_panic(expected = "the host no longer has this fault, so take it off the list: it was mended")]
+fn a_fault_that_is_gone_is_noticed() {
+    const GONE: &[(&str, &str)] = &[("the_zone_is_listed", "it was mended")];
+    let apex = Fqdn::parse(APEX).expect("a name");
+    dns_conformance::run("the_zone_is_listed", || async {
+        Setup::new(MemoryProvider::new([apex.clone()]), apex).with_known_faults(GONE)
+    });
 }
