@@ -48,8 +48,10 @@ pub fn admit(unit: &Unit, apex: &Fqdn, can: &Capabilities, provider: &'static st
             continue;
         }
         let owner = &change.key.owner;
-        let puts_other =
-            || unit.changes.iter().any(|other| other.key != change.key && unit.puts(owner, &other.key.rr_type));
+        let puts_other = || {
+            let beside = |other: &Change| other.key.owner == *owner && other.key != change.key;
+            unit.changes.iter().any(|other| beside(other) && other.after.is_some())
+        };
         if change.key.rr_type == RrType::Cname && owner == apex {
             // SOA and NS stand there even where the host does not list them.
             return refuse(ErrorKind::InvalidInput, "putting a CNAME at the apex of the zone");
@@ -116,6 +118,7 @@ mod tests {
         let table: &[Case<'_>] = &[
             (&["-> a A 192.0.2.1", "b A 192.0.2.1 ->"], None),
             (&["a A 192.0.2.1 ->", "-> a CNAME b"], None),
+            (&["-> a CNAME b", "-> c CNAME d", "-> e A 192.0.2.1"], None),
             (&["-> ok A 192.0.2.1", "-> a CNAME b", "-> a A 192.0.2.1"], Some((InvalidInput, "a"))),
             (&["-> @ CNAME b"], Some((InvalidInput, ""))),
             (&["-> a A 192.0.2.1", "a A 192.0.2.1 ->"], Some((InvalidInput, "a"))),

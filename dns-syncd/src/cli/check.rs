@@ -118,14 +118,12 @@ async fn provider(config: &Config, opened: &Opened, findings: &mut Vec<Finding>)
     };
     let settings = config.settings(&zone.apex)?;
     let capabilities = provider.capabilities();
-    let mut view = ZoneView::new(&settings, capabilities.answers_subtree);
+    let mut view = ZoneView::for_host(&settings, &capabilities);
     let used = snapshot.entries.values().map(Vec::len).sum();
     view.load(snapshot);
     let foreign = view.iter().filter(|entry| view.ownership(entry) == Ownership::Foreign).count();
     let wanted = wanted(config, settings).await;
-    if let Some(finding) = rights(provider, &zone).await {
-        findings.push(finding);
-    }
+    findings.extend(rights(provider, &zone).await);
     let allowed = capabilities.limits.sets_per_zone;
     let shortfall = match (allowed, wanted) {
         (Some(allowed), Some(wanted)) => (foreign as u64 + wanted as u64).saturating_sub(allowed),

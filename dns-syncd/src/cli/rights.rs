@@ -7,40 +7,46 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dnsprovider::{
-    ApplyContext, Blocks, Change, ChangeSet, Chunked, ClaimedSet, DnsProvider, Entry, ErrorKind, Fqdn, Outcome,
+    ApplyContext, Blocks, Change, ChangeSet, Chunked, ClaimedSet, DnsProvider, Entry, Error, ErrorKind, Fqdn, Outcome,
     RecordData, RrKey, RrSet, RrType, Ttl, Version, Zone,
 };
 
 use crate::output::check::{Finding, Mark};
 
-/// Whether sets may be written; `None` where a host does not let this command ask.
-pub(super) async fn rights(provider: &Arc<dyn DnsProvider>, zone: &Zone) -> Option<Finding> {
+/// Whether sets may be written, one finding for each right that is missing; none where a host does not let this command
+/// ask.
+pub(super) async fn rights(provider: &Arc<dyn DnsProvider>, zone: &Zone) -> Vec<Finding> {
     let capabilities = provider.capabilities();
     let types = [RrType::A, RrType::Aaaa, RrType::Cname, RrType::Txt];
     let types = types.iter().filter(|rr_type| capabilities.record_types.contains(rr_type));
     // TXT is written only where claims need it.
     let types: Vec<_> = types.filter(|rr_type| **rr_type != RrType::Txt || !capabilities.claims).collect();
-    let changes: Option<Vec<_>> = types.iter().map(|rr_type| pretended(&zone.apex, rr_type)).collect();
-    let changes = ChangeSet::by_name(changes?.into_iter().flatten());
+    // An apex so long that no name fits below it has no use for the daemon either.
+    let changes = types.iter().filter_map(|rr_type| pretended(&zone.apex, rr_type)).flatten();
+    let changes = ChangeSet::by_name(changes);
     let applied = Chunked::new(provider.clone()).apply(&zone.id, &changes, &ApplyContext::default()).await;
-    let missing = |what: String| Some(Finding::new("rights", Mark::Missing, what));
+    let missing =
+        |error: &Error| Finding::new("rights", Mark::Missing, format!("sets cannot be written: {}", error.chain()));
     let outcomes = match applied {
         Ok(applied) => applied.outcomes,
         Err(error) if error.kind() == ErrorKind::Conflict => BTreeMap::new(),
-        Err(error) => return missing(format!("sets cannot be written: {}", error.chain())),
+        Err(error) => return vec![missing(&error)],
     };
-    let error = outcomes.values().find_map(|outcome| match outcome {
-        Outcome::Refused(error) | Outcome::Unknown(error) => Some(error),
-        _ => None,
-    });
-    if let Some(error) = error {
-        if error.kind() == ErrorKind::Unsupported {
-            return None;
+    let mut refusals: Vec<&Error> = Vec::new();
+    for outcome in outcomes.values() {
+        let (Outcome::Refused(error) | Outcome::Unknown(error)) = outcome else { continue };
+        if refusals.iter().all(|other| other.message() != error.message()) {
+            refusals.push(error);
         }
-        return missing(format!("sets cannot be written: {}", error.chain()));
     }
-    let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    Some(Finding::new("rights", Mark::Ok, format!("sets of type {types} may be written and deleted")))
+    if refusals.iter().any(|error| error.kind() == ErrorKind::Unsupported) {
+        return Vec::new();
+    }
+    if refusals.is_empty() {
+        let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return vec![Finding::new("rights", Mark::Ok, format!("sets of type {types} may be written and deleted"))];
+    }
+    refusals.into_iter().map(missing).collect()
 }
 
 /// An update and a deletion of sets that do not exist.

@@ -78,11 +78,19 @@ pub async fn reading_names_gives_exactly_those_names(bench: &Bench) -> Result<()
 pub async fn several_names_change_in_one_unit(bench: &Bench) -> Result<(), Failure> {
     let old = [bench.a("one", &["192.0.2.1"]), bench.a("two", &["192.0.2.2"])];
     bench.migrate(&old).await?;
-    let new = [bench.a("two", &["192.0.2.22"]), bench.a("three", &["192.0.2.3"])];
+    let alias = |relative| bench.set(relative, RrType::Cname, &[bench.name("two").as_str()]);
+    let new = [
+        bench.a("two", &["192.0.2.22"]),
+        bench.a("three", &["192.0.2.3"]),
+        alias("first-alias"),
+        alias("second-alias"),
+    ];
     let unit = vec![
         Change::delete(&bench.entry(&old[0]).await?),
         Change::update(&bench.entry(&old[1]).await?, new[0].clone()),
         bench.creation(new[1].clone()).await?,
+        bench.creation(new[2].clone()).await?,
+        bench.creation(new[3].clone()).await?,
     ];
     let verdict = bench.apply_unit(unit).await?;
     ensure!(verdict == Verdict::Done, "the unit gave {verdict:?}");
