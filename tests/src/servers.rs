@@ -6,6 +6,7 @@
 mod coredns;
 mod dns;
 mod etcd;
+mod kube;
 mod mirror;
 mod moto;
 mod process;
@@ -13,6 +14,7 @@ mod process;
 pub use coredns::CoreDns;
 pub use dns::{Answer, query, try_query};
 pub use etcd::{Etcd, EtcdVersion};
+pub use kube::{KUBE_APISERVER, KubeApi, KubeUser};
 pub use mirror::Mirror;
 pub use moto::{MOTO, Moto};
 

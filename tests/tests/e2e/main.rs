@@ -9,6 +9,7 @@
 mod answers;
 mod asker;
 mod bad_input;
+mod clusters;
 mod command_line;
 mod etcd;
 mod killed;
