@@ -43,6 +43,8 @@ struct World {
     oldest: u64,
     /// Watches of an older cut end.
     cut: u64,
+    /// Watches of an older mute say nothing any more.
+    mute: u64,
     /// Status codes instead of answers.
     refused: BTreeMap<Verb, u16>,
     hangs: bool,
@@ -80,6 +82,7 @@ impl Fake {
             log: Vec::new(),
             oldest: 0,
             cut: 0,
+            mute: 0,
             refused: BTreeMap::new(),
             hangs: false,
             token: None,
@@ -171,6 +174,11 @@ impl Fake {
     /// Ends all watches.
     pub(crate) fn cut(&self) {
         self.change(|world| world.cut += 1);
+    }
+
+    /// The watches that are open stay so and tell nothing, as behind a balancer that has forgotten them.
+    pub(crate) fn mute(&self) {
+        self.change(|world| world.mute += 1);
     }
 
     /// All objects are gone, and no watch tells of it.
@@ -316,7 +324,7 @@ async fn answer(
                     "message": "too old resource version" });
                 return Body::from(format!("{}\n", json!({ "type": "ERROR", "object": status }))).into_response();
             }
-            let (cut, changed) = (world.cut, world.changed.subscribe());
+            let (cut, mute, changed) = (world.cut, world.mute, world.changed.subscribe());
             drop(world);
             let events = stream::unfold((from, changed), move |(from, mut changed)| {
                 let shared = shared.clone();
@@ -328,7 +336,8 @@ async fn answer(
                             if world.cut != cut {
                                 return None;
                             }
-                            let log = if world.hangs { [].as_slice() } else { world.log.as_slice() };
+                            let log =
+                                if world.hangs || world.mute != mute { [].as_slice() } else { world.log.as_slice() };
                             let news = log.iter().filter(|(version, of, _)| *version > from && *of == path);
                             let lines: Vec<_> = news.map(|(_, _, event)| event.to_string()).collect();
                             let text = lines.into_iter().map(|line| line + "\n").collect::<String>();

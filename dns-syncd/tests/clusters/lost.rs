@@ -61,6 +61,22 @@ async fn hangs_without_closing() {
     heard.known("eu").await;
 }
 
+/// The server is well and answers whatever it is asked; only the watches that are open have died without a word.
+#[tokio::test]
+async fn dead_watches_of_a_healthy_server_are_begun_anew() {
+    let fake = Fake::start();
+    fake.serve("web", "192.0.2.1", true);
+    let folder_of = one(&fake);
+    let hasty = Pace { watch: Duration::from_secs(1), limit: Duration::from_millis(800), ..pace() };
+    let mut heard = Heard::at(folder(folder_of.path()), hasty);
+    heard.known("eu").await;
+    fake.mute();
+    fake.put(SERVICES, service("web", "192.0.2.9"));
+    let told = |heard: &Heard| heard.services("eu").contains(&("web".into(), "192.0.2.9".into(), true));
+    heard.until("what the dead watches did not tell", told).await;
+    assert!(!heard.was_unknown("eu"));
+}
+
 #[tokio::test]
 async fn answers_with_errors_at_the_start_and_later() {
     for (code, words) in [(401, "does not accept our credentials"), (403, "denied"), (429, "429"), (500, "500")] {

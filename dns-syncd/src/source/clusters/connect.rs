@@ -85,6 +85,14 @@ impl Member {
         Self { access: Access::Address, master: Some(master.to_owned()), fingerprint: 1 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn server(&self) -> Option<String> {
+        match &self.access {
+            Access::Context { kubeconfig, context, .. } => parts(kubeconfig, context).ok()?.0.server.clone(),
+            Access::InCluster | Access::Address => self.master.clone(),
+        }
+    }
+
     /// Reads the credentials anew and makes a client with them; nothing is sent yet.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connection, Loss> {
         let config = self.config().await?;

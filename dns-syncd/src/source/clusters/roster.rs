@@ -351,3 +351,74 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
     let metadata = fs::metadata(path)?;
     Ok((metadata.size(), metadata.mtime(), metadata.mtime_nsec(), metadata.dev(), metadata.ino()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kubeconfig(contexts: &BTreeSet<&str>, file: usize) -> String {
+        let list =
+            |make: &dyn Fn(&str) -> String| contexts.iter().map(|name| make(name)).collect::<Vec<_>>().join(", ");
+        let clusters = list(&|name| format!("{{name: {name}, cluster: {{server: 'https://{name}.{file}.example'}}}}"));
+        let named = list(&|name| format!("{{name: {name}, context: {{cluster: {name}}}}}"));
+        format!("kind: Config\nclusters: [{clusters}]\ncontexts: [{named}]\n")
+    }
+
+    proptest! {
+        /// The first file that has a context says what it is, as with kubectl; absent files are passed over.
+        #[test]
+        fn the_first_file_wins(
+            files in prop::collection::vec(
+                prop::option::of(prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c"]), 1..=3)),
+                1..5,
+            ),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let paths: Vec<_> = (0..files.len()).map(|file| folder.path().join(file.to_string())).collect();
+            let mut first = BTreeMap::new();
+            for (file, contexts) in files.iter().enumerate() {
+                let Some(contexts) = contexts else { continue };
+                fs::write(&paths[file], kubeconfig(contexts, file)).unwrap();
+                for context in contexts {
+                    first.entry(ClusterName::from(*context)).or_insert(file);
+                }
+            }
+            let mut roster = Roster::new(ClustersConfig { kubeconfig: paths.clone(), ..ClustersConfig::default() });
+            let Ok(members) = roster.load() else {
+                prop_assert!(first.is_empty(), "nothing else is an error");
+                return Ok(());
+            };
+            let found: Vec<_> = members.keys().cloned().collect();
+            prop_assert_eq!(found, first.keys().cloned().collect::<Vec<_>>());
+            for (name, file) in first {
+                prop_assert_eq!(&roster.origins[&name], &Origin::File(paths[file].clone()));
+                let member = members[&name].clone().unwrap();
+                prop_assert_eq!(member.server(), Some(format!("https://{name}.{file}.example")));
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_given_it_looks_where_kubectl_would() {
+        let found = |vars: &[(&str, &str)], given: ClustersConfig| {
+            let vars: BTreeMap<_, _> = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let config = given.found(&|name| vars.get(name).cloned());
+            (config.kubeconfig, config.in_cluster)
+        };
+        let (list, pod, home) = (("KUBECONFIG", "a:b"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("HOME", "/home/me"));
+        let open = ClustersConfig::default;
+        assert_eq!(found(&[list, pod, home], open()), (vec!["a".into(), "b".into()], false));
+        assert_eq!(found(&[pod, home], open()), (vec![], true));
+        assert_eq!(found(&[home], open()), (vec!["/home/me/.kube/config".into()], false));
+        let given = ClustersConfig { kubeconfig: vec!["c".into()], ..open() };
+        assert_eq!(found(&[list, pod, home], given), (vec!["c".into()], false));
+        let folder = tempfile::tempdir().unwrap();
+        let config = ClustersConfig { kubeconfig: vec![folder.path().into()], ..open() }.found(&|_| None);
+        assert_eq!((config.kubeconfig, config.folder), (vec![], Some(folder.path().into())));
+    }
+}
