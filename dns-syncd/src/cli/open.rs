@@ -9,8 +9,10 @@ use dns_providers::{OpenMode, Opened, ProviderConfig, Registry};
 use dns_syncd::config::{Config, ConfigError, SourceKind};
 use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
 use dns_syncd::resolver::{Resolve, SystemResolver};
+use dns_syncd::source::clusters::Contexts;
 use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource, FileSource};
 use dnsprovider::Fqdn;
+use tokio::sync::watch;
 
 use super::{environment, progress};
 
@@ -68,22 +70,34 @@ pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqd
 
 /// The source that the config names.
 pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
+    source_with(config, watch::channel(contexts(config)).1)
+}
+
+/// The same, following changes of the `[Cluster]` sections.
+pub(crate) fn source_with(
+    config: &Config,
+    contexts: watch::Receiver<Contexts>,
+) -> anyhow::Result<Box<dyn EndpointSource>> {
     if config.source.kind == Some(SourceKind::Clusters) {
-        return Ok(Box::new(ClusterSource::new(clusters(config))));
+        return Ok(Box::new(ClusterSource::new(clusters(config)).with_contexts(contexts)));
     }
     let path = config.manifests().ok_or_else(|| config.lacks_source())?;
     Ok(Box::new(FileSource::new(path, config.source.select)))
 }
 
+/// The `[Cluster]` sections, as far as they name contexts.
+pub(crate) fn contexts(config: &Config) -> Contexts {
+    config.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.context.clone())).collect()
+}
+
 fn clusters(config: &Config) -> ClustersConfig {
     let source = &config.source;
-    let contexts = config.clusters.iter().map(|(name, cluster)| (name.clone(), cluster.context.clone()));
     let given = ClustersConfig {
         kubeconfig: source.kubeconfig.clone(),
         folder: source.path.clone(),
         in_cluster: false,
         master: source.master.clone(),
-        contexts: contexts.collect(),
+        contexts: contexts(config),
         select: source.select,
         leave_delay: config.sync.leave_delay,
     };

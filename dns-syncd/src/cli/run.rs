@@ -7,7 +7,9 @@ use dns_providers::OpenMode;
 use dns_syncd::config::{Config, Flags};
 use dns_syncd::daemon::{Daemon, terminated};
 use dns_syncd::engine::Handle;
+use dns_syncd::source::clusters::Contexts;
 use dnsprovider::Fqdn;
+use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::show::Show;
@@ -20,7 +22,8 @@ pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Res
     open::without_leader(&config)?;
     let opened = open::provider(&config, OpenMode::Serve).await?;
     let apex = open::apex(&config, &opened).await?;
-    let (settings, source) = (config.settings(&apex)?, open::source(&config)?);
+    let contexts = watch::Sender::new(open::contexts(&config));
+    let (settings, source) = (config.settings(&apex)?, open::source_with(&config, contexts.subscribe())?);
     let mut daemon = Daemon::opened(settings, opened.clone(), source)
         .with_create_zone(config.provider.create_zone)
         .with_resolver(open::resolver(&config)?)
@@ -29,7 +32,7 @@ pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Res
         daemon = daemon.with_zone_id(id.clone());
     }
     let handle = daemon.handle();
-    let reloading = tokio::spawn(reload(flags, config.clone(), apex.clone(), handle.clone()));
+    let reloading = tokio::spawn(reload(flags, config.clone(), apex.clone(), handle.clone(), contexts));
     let showing = show.then(|| Show::new(&config, &opened, handle)).transpose()?;
     let showing = showing.map(|show| tokio::spawn(show.run()));
     let ran = daemon.run(async {
@@ -50,7 +53,7 @@ pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Res
 /// Follows the config file: what may change while the daemon runs does, the rest is said to wait for a restart.
 ///
 /// The text is compared, not its time: that sees an editor's rename and the swapped links of a mounted ConfigMap alike.
-async fn reload(flags: Flags, mut running: Config, apex: Fqdn, handle: Handle) {
+async fn reload(flags: Flags, mut running: Config, apex: Fqdn, handle: Handle, contexts: watch::Sender<Contexts>) {
     let Some(path) = Config::file(&flags, &environment) else { return };
     let mut seen = std::fs::read(&path).ok();
     loop {
@@ -73,6 +76,7 @@ async fn reload(flags: Flags, mut running: Config, apex: Fqdn, handle: Handle) {
                 continue;
             }
         };
+        contexts.send_replace(open::contexts(&reload.config));
         for what in &reload.needs_restart {
             tracing::warn!(what, "changed in the config file, and needs a restart");
         }

@@ -133,6 +133,27 @@ async fn a_credential_plugin_is_asked_again() {
     assert!(!heard.was_unknown("eu"));
 }
 
+#[tokio::test]
+async fn sections_add_and_take_members_while_it_runs() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let (eu, us) = (files.path().join("eu"), files.path().join("us"));
+    write(&eu, &fake.kubeconfig("eu", "{}"));
+    write(&us, &fake.kubeconfig("us", "{}"));
+    let sections = |names: &[&str]| names.iter().map(|name| ((*name).into(), None)).collect();
+    let contexts = tokio::sync::watch::Sender::new(sections(&["eu"]));
+    let config = ClustersConfig { kubeconfig: vec![eu, us], ..ClustersConfig::default() };
+    let mut heard = Heard::with(ClusterSource::new(config).with_contexts(contexts.subscribe()).with_pace(pace()));
+    heard.known("eu").await;
+    assert_eq!(heard.stands("us"), None, "nobody asked for it");
+    contexts.send_replace(sections(&["eu", "us", "asia"]));
+    heard.known("us").await;
+    heard.unknown("asia", "there is no context `asia` for the cluster `asia`; there are `eu`, `us`").await;
+    contexts.send_replace(sections(&["us"]));
+    heard.until("`eu` disappears", |heard| heard.stands("eu") == Some(&Stands::Gone)).await;
+    assert_eq!(heard.stands("us"), Some(&Stands::Known));
+}
+
 /// What a list of kubeconfig files with these sections gives at the start.
 async fn at_start(
     files: &[&str],

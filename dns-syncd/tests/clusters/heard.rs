@@ -65,10 +65,13 @@ impl Heard {
     }
 
     pub(crate) fn at(config: ClustersConfig, pace: Pace) -> Self {
+        Self::with(ClusterSource::new(config).with_pace(pace))
+    }
+
+    pub(crate) fn with(source: ClusterSource) -> Self {
         let (events, received) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(false);
-        let source = Box::new(ClusterSource::new(config).with_pace(pace));
-        let task = tokio::spawn(source.run(events, stopped));
+        let task = tokio::spawn(Box::new(source).run(events, stopped));
         Self { members: BTreeMap::new(), history: Vec::new(), batches: 0, events: received, _stop: stop, task }
     }
 

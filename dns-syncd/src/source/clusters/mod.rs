@@ -7,6 +7,7 @@
 //! - With `[Cluster]` sections the kubeconfig files give exactly those members: the context `context`, else that of the
 //!   section's name. One that does not exist is an error at the start. Without any section every context is a member
 //!   of its own name; two contexts of one cluster are an error then.
+//!   A section that comes while the daemon runs adds a member, one that goes takes its member along.
 //! - In a folder every kubeconfig is a member, called as its file without extension or as its folder, through its
 //!   `current-context` or its only one; `[Cluster] context` picks another.
 //! - A member that is not in its files any more has disappeared. One whose file or folder cannot be read, or whose
@@ -43,6 +44,9 @@ use self::cluster::{Teller, Way};
 use self::roster::{Members, Roster};
 use super::{EndpointSource, Select, SourceError, Stop};
 
+/// The `[Cluster]` sections, each with its `context`.
+pub type Contexts = BTreeMap<ClusterName, Option<String>>;
+
 /// Where members come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClustersConfig {
@@ -54,8 +58,8 @@ pub struct ClustersConfig {
     pub in_cluster: bool,
     /// Address of the one member's API server, instead of its kubeconfig's.
     pub master: Option<String>,
-    /// The `[Cluster]` sections with their `context`.
-    pub contexts: BTreeMap<ClusterName, Option<String>>,
+    /// The `[Cluster]` sections.
+    pub contexts: Contexts,
     /// Which services count.
     pub select: Select,
     /// How long a full list that finds nothing of what was there is doubted.
@@ -134,12 +138,21 @@ fn jittered(duration: Duration) -> Duration {
 pub struct ClusterSource {
     config: ClustersConfig,
     pace: Pace,
+    contexts: Option<watch::Receiver<Contexts>>,
 }
 
 impl ClusterSource {
     /// The clusters that the config names. Nothing is read yet.
     pub fn new(config: ClustersConfig) -> Self {
-        Self { config, pace: Pace::default() }
+        Self { config, pace: Pace::default(), contexts: None }
+    }
+
+    /// The same with `[Cluster]` sections that may change while it runs.
+    #[must_use]
+    pub fn with_contexts(mut self, contexts: watch::Receiver<Contexts>) -> Self {
+        self.config.contexts.clone_from(&contexts.borrow());
+        self.contexts = Some(contexts);
+        self
     }
 
     /// The same at another pace.
@@ -193,6 +206,9 @@ impl EndpointSource for ClusterSource {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = telling.events.closed() => return Ok(()),
                 () = tokio::time::sleep(telling.source.pace.look) => {}
+            }
+            if let Some(contexts) = &telling.source.contexts {
+                roster.pick(&contexts.borrow());
             }
             (roster, members) = load(roster).await;
         }

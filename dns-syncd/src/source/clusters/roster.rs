@@ -13,9 +13,9 @@ use std::sync::Arc;
 use dns_sync_core::ClusterName;
 use kube::config::Kubeconfig;
 
-use super::ClustersConfig;
 use super::connect::Member;
 use super::loss::chain;
+use super::{ClustersConfig, Contexts};
 
 /// Name of a member that nobody named: the cluster in which this process runs, or the one at `--master`.
 const UNNAMED: &str = "in-cluster";
@@ -56,6 +56,13 @@ type Stamp = (u64, i64, i64, u64, u64);
 impl Roster {
     pub(crate) fn new(config: ClustersConfig) -> Self {
         Self { config, read: BTreeMap::new(), origins: BTreeMap::new(), begun: false }
+    }
+
+    /// The `[Cluster]` sections from now on.
+    pub(crate) fn pick(&mut self, contexts: &Contexts) {
+        if self.config.contexts != *contexts {
+            self.config.contexts.clone_from(contexts);
+        }
     }
 
     /// Where members come from, for people.
@@ -171,8 +178,11 @@ impl Roster {
                         members.insert(name.clone(), Err(reason.clone()));
                         origins.insert(name, origin.clone());
                     }
-                    // A folder may hold it.
-                    _ if self.begun || self.config.folder.is_some() => {}
+                    // A folder may hold it, or it has disappeared.
+                    _ if self.config.folder.is_some() || self.origins.contains_key(&name) => {}
+                    _ if self.begun => {
+                        members.insert(name.clone(), Err(no_context(&name, &context, homes.keys())));
+                    }
                     _ => return Err(no_context(&name, &context, homes.keys())),
                 }
                 continue;
