@@ -3,7 +3,7 @@
 use dns_sync_core::Place;
 use dns_syncd::source::{ClusterSource, EndpointSource as _, Select};
 
-use crate::fake::{EXPORTS, Fake, NODES, SERVICES, SLICES, export, node, service, slice};
+use crate::fake::{EXPORTS, Fake, NODES, SERVICES, SLICES, Verb, export, node, service, slice};
 use crate::heard::{Heard, Stands, folder, pace};
 
 /// A folder with one member `eu` at that server.
@@ -107,4 +107,7 @@ async fn one_reading_asks_all_clusters_and_names_those_that_do_not_answer() {
     assert!(text.contains("Answer { cluster: \"eu\""), "{text}");
     assert!(text.contains("Unknown { cluster: \"us\"") && text.contains("unreachable"), "{text}");
     assert!(text.contains("Problems { origin: \"us\""), "{text}");
+    fake.refuse(&[Verb::Watch], 403);
+    let text = format!("{:?}", source.read_once().await.unwrap());
+    assert!(text.contains("Unknown { cluster: \"eu\"") && text.contains("watching"), "{text}");
 }

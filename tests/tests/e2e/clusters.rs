@@ -200,6 +200,10 @@ async fn dns_follows_real_clusters_and_stays_while_one_is_away() {
     // An API server dies. What it said stays, also while others change.
     real.clusters[0].api.kill();
     real.logs("the cluster is unknown").await;
+    let ended = real.world.call(&["records"]).await;
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("eu") && ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("198.51.100.9") && !ended.stdout.contains("192.0.2.1"), "{}", ended.stdout);
     let well = sick.ready("web", true);
     real.world.expect(truth(&[without.clone(), moved.clone(), well.clone()]));
     real.clusters[2].put(&well).await;

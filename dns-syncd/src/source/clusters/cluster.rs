@@ -201,7 +201,13 @@ pub(crate) async fn read_once(way: Way, select: Select, pace: Pace) -> Result<dn
         let connection = member.connect(pace.limit).await?;
         let api = Api { client: connection.client, limit: pace.limit };
         let kinds = Watched::needed(select);
-        let lists = futures::future::try_join_all(kinds.iter().map(|kind| api.list(*kind, select))).await?;
+        let reading = kinds.iter().map(|kind| async {
+            let listed = api.list(*kind, select).await?;
+            // A daemon could not go on from here: what it calls unknown is unknown to a command as well.
+            drop(api.watch(*kind, &listed.version, Duration::from_secs(1)).await?);
+            Ok(listed)
+        });
+        let lists = futures::future::try_join_all(reading).await?;
         let mut store = Store::new(select);
         for (kind, listed) in kinds.iter().zip(lists) {
             store.replace(*kind, listed.items);
