@@ -341,6 +341,7 @@ impl Reconciler {
             self.planned_losses -= old.losses();
         }
         self.forget_refused(&key, &plan);
+        self.forget_half_done(&key, &plan);
         self.count_growth(&key, &plan);
         if plan.is_work() {
             self.queue.insert((plan.urgency(), key.clone()));

@@ -42,6 +42,8 @@ pub struct ZoneView {
     snapshot: Snapshot,
     services: BTreeMap<ServiceId, BTreeSet<Fqdn>>,
     strays: BTreeSet<Fqdn>,
+    /// Names that count as ours though they may be empty.
+    kept: BTreeSet<Fqdn>,
     places: BTreeMap<Place, usize>,
     foreign_below: BTreeMap<Fqdn, usize>,
     claimed_sets: usize,
@@ -71,6 +73,7 @@ impl ZoneView {
             snapshot: Snapshot::default(),
             services: BTreeMap::new(),
             strays: BTreeSet::new(),
+            kept: BTreeSet::new(),
             places: BTreeMap::new(),
             foreign_below: BTreeMap::new(),
             claimed_sets: 0,
@@ -219,11 +222,35 @@ impl ZoneView {
             && self.naming.parse(&entry.key().owner).is_some_and(|(service, _)| self.blocked(&service).is_none())
     }
 
+    /// Counts a name as ours though it may be empty, or no longer: its sets went, and what takes their place is still to
+    /// come. Otherwise a name that only lingers would be forgotten in between.
+    pub(crate) fn keep_name(&mut self, owner: &Fqdn, keep: bool) {
+        if self.kept.contains(owner) == keep {
+            return;
+        }
+        if keep {
+            self.kept.insert(owner.clone());
+        } else {
+            self.kept.remove(owner);
+        }
+        if self.at(owner).iter().all(|entry| self.ownership(entry) == Ownership::Foreign) {
+            self.index_owned(owner, keep);
+        }
+    }
+
+    /// The names of a service that count as ours though they may be empty.
+    pub(crate) fn kept_of(&self, service: &ServiceId) -> Vec<Fqdn> {
+        if self.kept.is_empty() {
+            return Vec::new();
+        }
+        self.names_of(service).filter(|name| self.kept.contains(*name)).cloned().collect()
+    }
+
     fn index(&mut self, owner: &Fqdn, entries: &[Entry], add: bool) {
         let owned: Vec<Ownership> = entries.iter().map(|entry| self.ownership(entry)).collect();
         let ours = owned.iter().filter(|whose| **whose != Ownership::Foreign).count();
         self.claimed_sets = if add { self.claimed_sets + ours } else { self.claimed_sets - ours };
-        if owned.iter().any(|whose| *whose != Ownership::Foreign) {
+        if ours > 0 || self.kept.contains(owner) {
             self.index_owned(owner, add);
         }
         if self.count_below && owned.contains(&Ownership::Foreign) {

@@ -327,8 +327,9 @@ impl Walk {
             }
         }
         let follow = self.reconciler.record(batch, applied, now);
-        for error in &follow.failed {
-            tracing::warn!(error, "writing a set failed");
+        // One call that fails is told for each of its sets; one line is enough.
+        if let Some(error) = follow.failed.first() {
+            tracing::warn!(error, sets = follow.failed.len(), "writing sets failed");
         }
         if follow.conflicts > 0 {
             tracing::info!(conflicts = follow.conflicts, "somebody else changed names meanwhile; reading them again");
@@ -338,9 +339,10 @@ impl Walk {
         self.reread.extend(follow.reread);
         self.reread_zone |= follow.reread_zone;
         match pause {
+            Some(hint @ RetryHint::After(_)) => self.writes.fail(hint, now),
             // The host as a whole is slow or out of order, not a single set.
-            Some(hint) => self.writes.fail(hint, now),
-            None => self.writes.succeed(),
+            Some(hint) if follow.done == 0 => self.writes.fail(hint, now),
+            _ => self.writes.succeed(),
         }
         taken.may_pass |= pause.is_some() || follow.regrouped;
         taken.done = follow.done;

@@ -348,6 +348,7 @@ impl Reconciler {
         for unit in &batch.changes.units {
             self.refuse(unit, applied, now, &mut follow);
         }
+        self.keep_half_done(&batch.changes, applied);
         self.count_losses(batch, applied, now, &mut follow);
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);

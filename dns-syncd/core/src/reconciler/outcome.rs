@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dnsprovider::{Applied, Change, Entry, Error, Fqdn, Outcome, RetryHint, Version};
+use dnsprovider::{Applied, Change, ChangeSet, Entry, Error, Fqdn, Outcome, RetryHint, Version};
 
 use super::{Batch, Failure, PlanKey, Reconciler, Written};
 use crate::event::Timestamp;
+use crate::plan::ServicePlan;
 use crate::zone::Ownership;
 
 /// Shortest and longest pause before a plan that failed is tried again.
@@ -65,12 +66,38 @@ impl Reconciler {
                 Some(Outcome::NotTried) | None => {}
             }
         }
+        self.keep_half_done(&batch.changes, applied);
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);
         }
         self.release(&batch, now);
         follow.reread.extend(self.overtaken());
         follow
+    }
+
+    /// Keeps the names in mind whose sets went while what takes their place did not come, on hosts that change set by
+    /// set.
+    pub(super) fn keep_half_done(&mut self, changes: &ChangeSet, applied: &Applied) {
+        for unit in &changes.units {
+            let is_done = |change: &Change| applied.outcomes.get(&change.key).is_some_and(Outcome::is_done);
+            let went = unit.changes.iter().filter(|change| change.after.is_none() && is_done(change));
+            for owner in went.map(|change| &change.key.owner) {
+                let comes = |change: &&Change| change.key.owner == *owner && change.before.is_none();
+                if unit.changes.iter().filter(comes).any(|change| !is_done(change)) {
+                    self.zone.keep_name(owner, true);
+                }
+            }
+        }
+    }
+
+    /// Forgets names that nothing more is planned for.
+    pub(super) fn forget_half_done(&mut self, key: &PlanKey, plan: &ServicePlan) {
+        let Some(service) = key else { return };
+        for owner in self.zone.kept_of(service) {
+            if plan.changes.iter().all(|planned| planned.change.key.owner != owner) {
+                self.zone.keep_name(&owner, false);
+            }
+        }
     }
 
     /// Takes a batch back of which nothing was changed.
