@@ -2,6 +2,7 @@
 
 use dns_conformance::servers::{CoreDns, Etcd, EtcdVersion};
 
+use crate::clouds::Cloud;
 use crate::members::Member;
 use crate::truth::{ZONE, truth};
 use crate::world::{GRACE, World};
@@ -110,4 +111,27 @@ async fn a_federation_lives_on_the_embedded_server() {
     world.start();
     world.settle("the daemon was restarted").await;
     world.finish().await;
+}
+
+/// With some calls of each step failing, in every way from which a daemon must recover.
+async fn a_life_in_trouble(cloud: Cloud) {
+    let (mut world, _mirror) = cloud.world().await;
+    world.in_trouble(cloud.trouble.clone(), cloud.gaps);
+    a_life(&mut world).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_federation_lives_on_route_53_through_trouble() {
+    a_life_in_trouble(Cloud::route53().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_federation_lives_on_cloud_dns_through_trouble() {
+    a_life_in_trouble(Cloud::clouddns().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_federation_lives_on_azure_dns_through_trouble() {
+    a_life_in_trouble(Cloud::azure().await).await;
 }

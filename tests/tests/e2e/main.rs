@@ -9,8 +9,10 @@
 mod answers;
 mod asker;
 mod bad_input;
+mod clouds;
 mod clusters;
 mod command_line;
+mod equal;
 mod etcd;
 mod killed;
 mod life;

@@ -1,7 +1,10 @@
 //! A folder with the daemon's files, the daemon, the server that answers, and the client that always asks.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dns_conformance::servers::{Answer, query, try_query};
@@ -30,7 +33,21 @@ pub(crate) struct World {
     asker: Asker,
     truth: Truth,
     next: Truth,
+    trouble: Trouble,
     folder: TempDir,
+}
+
+/// What happens to the host at each step.
+#[derive(Clone, Default)]
+struct Trouble {
+    strike: Option<Arc<dyn Fn() + Send + Sync>>,
+    gaps: bool,
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trouble").field("gaps", &self.gaps).finish_non_exhaustive()
+    }
 }
 
 impl World {
@@ -40,7 +57,17 @@ impl World {
         let clusters = Folder::new(folder.path().join("clusters"));
         std::fs::write(folder.path().join("provider.conf"), format!("[Global]\n{provider_config}\n")).unwrap();
         let (truth, next) = (Truth::new(), Truth::new());
-        let world = Self { clusters, server, provider, daemon: None, asker: Asker::start(server), truth, next, folder };
+        let world = Self {
+            clusters,
+            server,
+            provider,
+            daemon: None,
+            asker: Asker::start(server),
+            truth,
+            next,
+            trouble: Trouble::default(),
+            folder,
+        };
         world.configure(&format!("unreachable-grace = {}", GRACE.as_secs()));
         world
     }
@@ -77,6 +104,12 @@ impl World {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// The provider, and the lines of its file below `[Global]`.
+    pub(crate) fn provider_config(&self) -> (&'static str, String) {
+        let text = std::fs::read_to_string(self.folder.path().join("provider.conf")).unwrap();
+        (self.provider, text.trim_start_matches("[Global]\n").to_owned())
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.path().join("dns-syncd.conf")
     }
@@ -107,14 +140,27 @@ impl World {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
+    /// From now on `strike` is called before each change. Where the host cannot change the type of a name at once, clients
+    /// may see it empty while a change is under way (`gaps`).
+    pub(crate) fn in_trouble(&mut self, strike: Arc<dyn Fn() + Send + Sync>, gaps: bool) {
+        self.trouble = Trouble { strike: Some(strike), gaps };
+    }
+
     /// Says what will be true after the change that the test is about to make. Clients may see both from now on.
     pub(crate) fn expect(&mut self, next: Truth) {
-        self.asker.allow(&self.truth, &next, Leave::None);
+        if let Some(strike) = &self.trouble.strike {
+            strike();
+        }
+        let leave = if self.trouble.gaps { Leave::Meddling(BTreeSet::new()) } else { Leave::None };
+        self.asker.allow(&self.truth, &next, leave);
         self.next = next;
     }
 
     /// A server may be away: clients may get no answer, but still no empty or wrong one.
     pub(crate) fn allow_silence(&mut self) {
+        if self.trouble.gaps {
+            return; // more is allowed already
+        }
         self.asker.allow(&self.truth, &self.next, Leave::Silence);
     }
 
