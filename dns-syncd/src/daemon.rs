@@ -16,6 +16,7 @@ use crate::config;
 use crate::engine::{
     AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Metrics, Requests, SystemClock, ZoneChoice,
 };
+use crate::leader::{Candidate, Leader};
 use crate::resolver::{Resolve, SystemResolver};
 use crate::source::{EndpointSource, SourceError};
 
@@ -39,6 +40,7 @@ pub struct Daemon {
     audit: AuditPace,
     seed: u64,
     admin: Option<config::Admin>,
+    candidate: Option<Candidate>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     handle: Handle,
@@ -92,6 +94,7 @@ impl Daemon {
             audit: AuditPace::default(),
             seed: rand::random(),
             admin: None,
+            candidate: None,
             health: Arc::new(Health::new()),
             metrics: Arc::default(),
             handle,
@@ -153,6 +156,13 @@ impl Daemon {
         self
     }
 
+    /// Runs for the leadership, and writes only while it leads; without this it always does.
+    #[must_use]
+    pub fn with_candidate(mut self, candidate: Candidate) -> Self {
+        self.candidate = Some(candidate);
+        self
+    }
+
     /// Makes all pauses the same from run to run, for tests.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -177,6 +187,14 @@ impl Daemon {
             None => Arc::new(SystemResolver::new(None).map_err(DaemonError::Resolver)?),
         };
         let (stopping, stopped) = watch::channel(false);
+        let stop_of = |mut stopped: watch::Receiver<bool>| async move { _ = stopped.wait_for(|stop| *stop).await };
+        let (mut leader, campaign) = match self.candidate {
+            None => (Leader::alone(), None),
+            Some(candidate) => {
+                let (leader, campaign) = candidate.start();
+                (leader, Some(tokio::spawn(campaign.run(stop_of(stopped.clone())))))
+            }
+        };
         let admin = match &self.admin {
             None => None,
             Some(config) => {
@@ -187,11 +205,10 @@ impl Daemon {
                         health: self.health.clone(),
                         metrics: self.metrics.clone(),
                         served: self.served.clone(),
+                        leader: leader.clone(),
                         token_file: config.token_file.clone(),
                     };
-                    let mut stopped = stopped.clone();
-                    let stop = async move { _ = stopped.wait_for(|stop| *stop).await };
-                    tokio::spawn(admin.serve(listener, stop))
+                    tokio::spawn(admin.serve(listener, stop_of(stopped.clone())))
                 })
             }
         };
@@ -200,6 +217,7 @@ impl Daemon {
         let parts = EngineParts {
             settings: self.settings,
             served: self.served.clone(),
+            leader: leader.clone(),
             resolver,
             clock: self.clock,
             audit: self.audit,
@@ -233,7 +251,7 @@ impl Daemon {
             tokio::pin!(failed_or_stopped);
             let opened = tokio::select! {
                 () = &mut failed_or_stopped => Ok(None),
-                zone = open(&choice, &provider, seed) => zone.map(Some),
+                zone = open(&choice, &provider, &mut leader, seed) => zone.map(Some),
             };
             match opened {
                 Ok(Some(zone)) => {
@@ -245,6 +263,10 @@ impl Daemon {
             }
         };
         stopping.send_replace(true);
+        if let Some(campaign) = campaign {
+            // Bounded by itself.
+            _ = campaign.await;
+        }
         if ended.is_none() && tokio::time::timeout(SOURCE_LIMIT, &mut source).await.is_err() {
             source.abort();
         }
@@ -261,11 +283,26 @@ impl Daemon {
     }
 }
 
-/// The zone, as soon as the host can be asked.
-async fn open(choice: &ZoneChoice, provider: &Arc<dyn DnsProvider>, seed: u64) -> Result<Zone, Error> {
+/// The zone, as soon as the host can be asked; only a leader creates it.
+async fn open(
+    choice: &ZoneChoice,
+    provider: &Arc<dyn DnsProvider>,
+    leader: &mut Leader,
+    seed: u64,
+) -> Result<Zone, Error> {
     let mut backoff = Backoff::new(seed);
     loop {
-        match choice.open(provider).await {
+        let zone = match choice.find(provider).await {
+            Ok(None) if leader.term().is_none() => {
+                // Somebody else creates it, or this process is elected.
+                _ = tokio::time::timeout(backoff.pause(RetryHint::Backoff), leader.changed()).await;
+                continue;
+            }
+            Ok(None) => choice.open(provider).await,
+            Ok(Some(zone)) => Ok(zone),
+            Err(error) => Err(error),
+        };
+        match zone {
             Ok(zone) => return Ok(zone),
             Err(error) if error.retry() == RetryHint::Never => return Err(error),
             Err(error) => {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod explain;
+pub mod leader;
 pub mod moment;
 pub mod resolver;
 pub mod source;

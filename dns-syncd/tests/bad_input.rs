@@ -60,10 +60,11 @@ fn an_empty_required_value_is_as_good_as_none_and_its_place_is_named() {
 }
 
 #[test]
-fn an_election_that_this_build_does_not_have_is_named_as_the_config_spells_it() {
+fn an_election_beside_a_server_of_ones_own_is_refused() {
     let setting = applied();
     setting.configure("[Leader]\nkind = lease\n");
-    apply_fails(&setting, 2, &["dns-syncd.conf:14:1: `kind` in [Leader]: `lease` is not in this build; hint: "]);
+    let why = "dns-syncd.conf:14:1: `kind` in [Leader]: with the provider `embedded` every process serves by itself";
+    apply_fails(&setting, 2, &[why, "hint: "]);
 }
 
 #[test]

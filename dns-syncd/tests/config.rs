@@ -167,12 +167,9 @@ fn a_source_is_missed_only_by_those_who_read_it() {
 
 #[test]
 fn what_this_build_does_not_have_is_said_in_the_words_and_at_the_place_of_the_config() {
-    let config = with("[Source]\nkind = federation\n[Leader]\nkind = lease\n").unwrap();
-    let error = config.without_leader().unwrap_err().to_string();
-    assert!(error.starts_with("d.conf:9:1: `kind` in [Leader]: `lease` is not in this build; hint: "), "{error}");
+    let config = with("[Source]\nkind = federation\n").unwrap();
     let error = config.lacks_source().to_string();
     assert!(error.starts_with("d.conf:7:1: `kind` in [Source]: `federation` is not in this build; hint: "), "{error}");
-    assert_eq!(with("[Leader]\nkind = none\n").unwrap().without_leader(), Ok(()));
 }
 
 #[test]
@@ -253,6 +250,10 @@ fn a_wrong_value_is_refused_with_file_and_line() {
         ("[Guard]\nmax-delete = 101\n", "is not a percentage"),
         ("[Leader]\nkind = raft\n", "`none` or `lease` or `etcd`"),
         ("[Leader]\nlease-duration = 0\n", "nobody could ever lead"),
+        ("[Leader]\nlease-duration = 2\n", "it is shorter than 3 s"),
+        ("[Provider]\nname = embedded\n[Leader]\nkind = lease\n", "`embedded` every process serves by itself"),
+        ("[Provider]\nname = aws-route53\n[Leader]\nkind = etcd\n", "and the provider is `aws-route53`; hint: `lease`"),
+        ("[Leader]\nkind = lease\nname = My Lease\n", "`My Lease` is no name of a Kubernetes object"),
         ("[Admin]\nlisten = 10253\n", "is not an address with a port"),
         ("[Guard]\nmax-deletes = 1\n", "d.conf:7:1: unknown key `max-deletes` in [Guard]; did you mean `max-delete`?"),
         ("[Command]\noutput = json\n", "unknown section [Command]"),

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /healthz` | 200, or 503 when the engine has made no progress for a minute |
-//! | `GET /readyz` | 200, or 503 before the zone was read and every cluster has answered or is unknown |
+//! | `GET /readyz` | 200, or 503 before the zone was read and every cluster has answered or is unknown, or while the leader refuses this process |
 //! | `GET /status` | everything a person wants to see first, JSON |
 //! | `GET /clusters` | the members of the federation, JSON |
 //! | `GET /explain?name=NAME` | why a name has these records, JSON |
@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::config;
 use crate::engine::{Handle, Health, Metrics};
+use crate::leader::Leader;
 
 /// Listens; `None`, with a warning, where the default address is taken.
 ///
@@ -50,6 +51,7 @@ pub(crate) struct Admin {
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) served: Option<Arc<dyn Served>>,
+    pub(crate) leader: Leader,
     pub(crate) token_file: Option<PathBuf>,
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{Admin, authority};
 use crate::engine::Ended;
+use crate::leader::Leadership;
 
 /// The longest that a request waits for the engine.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -64,6 +65,8 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
         (StatusCode::SERVICE_UNAVAILABLE, "the zone or a cluster has not been heard of yet\n")
     } else if admin.served.is_some_and(|served| !served.is_ready()) {
         (StatusCode::SERVICE_UNAVAILABLE, "there is no zone to serve yet\n")
+    } else if matches!(admin.leader.state(), Some(Leadership::Refused(..))) {
+        (StatusCode::SERVICE_UNAVAILABLE, "the leader does other work with this claim; /status says what differs\n")
     } else {
         (StatusCode::OK, "ok\n")
     }

@@ -1,13 +1,14 @@
 //! `apply`: one pass, then exit.
 
 use anyhow::bail;
-use dns_providers::OpenMode;
+use dns_providers::{OpenMode, Opened};
 use dns_sync_core::report::PlanReport;
 use dns_syncd::config::Config;
+use dns_syncd::leader::Leader;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{open, print, progress, warn};
+use super::{lead, open, print, progress, warn};
 use crate::output;
 
 /// What a pass did.
@@ -22,8 +23,17 @@ struct Applied {
 }
 
 pub(crate) async fn run(config: &Config, approve: Option<&str>) -> anyhow::Result<Exit> {
-    open::without_leader(config)?;
-    let mut pass = open::pass(config, OpenMode::ReadWrite).await?;
+    let opened = open::provider(config, OpenMode::ReadWrite).await?;
+    let settings = config.settings(&open::apex(config, &opened).await?)?;
+    let held = lead::take(config, &settings).await?;
+    let applied = apply(config, approve, opened, held.leader.clone()).await;
+    held.give_up().await;
+    applied
+}
+
+/// One pass of the process that leads.
+async fn apply(config: &Config, approve: Option<&str>, opened: Opened, leader: Leader) -> anyhow::Result<Exit> {
+    let mut pass = open::pass_with(config, opened).await?.with_leader(leader);
     if let Some(hash) = approve
         && !pass.approve(hash)
     {

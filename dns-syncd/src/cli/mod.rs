@@ -8,6 +8,7 @@ mod clusters;
 mod delegation;
 mod exit;
 mod explain;
+mod lead;
 mod open;
 mod plan;
 mod progress;
@@ -48,7 +49,7 @@ async fn execute(cli: Cli) -> anyhow::Result<Exit> {
     };
     log(&config, level);
     match cli.command {
-        Command::Run { show } => run::run(cli.flags, config, show).await,
+        Command::Run { show } => Box::pin(run::run(cli.flags, config, show)).await,
         Command::Apply { approve } => apply::run(&config, approve.as_deref()).await,
         Command::Plan { detailed_exitcode } => plan::run(&config, detailed_exitcode).await,
         Command::Records => records::run(&config).await,

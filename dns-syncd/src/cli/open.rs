@@ -18,6 +18,14 @@ use super::{environment, progress};
 
 /// Opens the provider that the config names.
 pub(crate) async fn provider(config: &Config, mode: OpenMode) -> anyhow::Result<Opened> {
+    let (name, opening) = (config.provider_name()?, provider_config(config, mode)?);
+    let registry = Registry::builtin();
+    let opened = progress::during("opening the provider", registry.open(name, opening)).await?;
+    Ok(opened)
+}
+
+/// The provider's file, read.
+pub(crate) fn provider_config(config: &Config, mode: OpenMode) -> anyhow::Result<ProviderConfig> {
     let name = config.provider_name()?;
     let file = config.provider.config.as_deref();
     let text = match file.map(|path| (path, std::fs::read_to_string(path))) {
@@ -33,20 +41,12 @@ pub(crate) async fn provider(config: &Config, mode: OpenMode) -> anyhow::Result<
             return Err(ConfigError::new(what).into());
         }
     };
-    let opening = ProviderConfig {
+    Ok(ProviderConfig {
         text,
         file: file.map_or_else(|| format!("config of `{name}` (none given)"), |path| path.display().to_string()),
         home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
         mode,
-    };
-    let registry = Registry::builtin();
-    let opened = progress::during("opening the provider", registry.open(name, opening)).await?;
-    Ok(opened)
-}
-
-/// Refuses what needs a leader: two processes that both write would undo each other's work.
-pub(crate) fn without_leader(config: &Config) -> anyhow::Result<()> {
-    Ok(config.without_leader()?)
+    })
 }
 
 /// The zone that the config names.

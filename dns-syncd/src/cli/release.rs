@@ -3,27 +3,42 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
-use dns_providers::OpenMode;
+use dns_providers::{OpenMode, Opened};
 use dns_sync_core::Naming;
 use dns_sync_core::ledger::release::{self as ledger, Release};
 use dns_sync_core::report::{BudgetReport, ChangeReport, GuardReport, PlanReport};
 use dns_syncd::config::{Config, ConfigError};
+use dns_syncd::leader::Leader;
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::chunk::Packer;
 use dnsprovider::{
     Action, Applied, ApplyContext, Change, Chunked, ClaimedSet, DnsProvider, DnsProviderExt as _, Entry, Error,
-    Outcome, RrKey, Snapshot, Unit, ZoneId,
+    Outcome, RrKey, Snapshot, Unit, Zone, ZoneId,
 };
 
 use super::exit::Exit;
-use super::{open, print, progress};
+use super::{lead, open, print, progress};
 use crate::output;
 
 pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Result<Exit> {
-    open::without_leader(config)?;
     let opened = open::provider(config, OpenMode::ReadWrite).await?;
     let zone =
         open::zone(config).find(&opened.provider).await?.context("the zone does not exist: nothing to release")?;
+    let held = lead::take(config, &config.settings(&zone.apex)?).await?;
+    let released = release(config, &opened, &zone, &held.leader, delete, yes).await;
+    held.give_up().await;
+    released
+}
+
+/// Reads, shows and writes, as the process that leads.
+async fn release(
+    config: &Config,
+    opened: &Opened,
+    zone: &Zone,
+    leader: &Leader,
+    delete: bool,
+    yes: bool,
+) -> anyhow::Result<Exit> {
     let reading = opened.provider.read_zone(&zone.id);
     let snapshot = progress::during("reading the zone", reading).await?;
     let capabilities = opened.provider.capabilities();
@@ -49,7 +64,8 @@ pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Res
     if release.is_empty() || !is_confirmed(changes.len(), delete, yes)? {
         return Ok(Exit::Done);
     }
-    let applied = progress::during("writing", write(&provider, &zone.id, &release)).await?;
+    let context = leader.write_context().context("this process leads no more, and nothing was written")?;
+    let applied = progress::during("writing", write(&provider, &zone.id, &release, &context)).await?;
     let is_done = |key: &RrKey| applied.outcomes.get(key).is_some_and(Outcome::is_done);
     let done = release.decided_by().filter(|(_, key)| is_done(key)).count();
     output::remark(&format!("{done} of {} released\n", changes.len()));
@@ -64,11 +80,15 @@ pub(crate) async fn run(config: &Config, delete: bool, yes: bool) -> anyhow::Res
 }
 
 /// Writes what comes first, then what follows it.
-async fn write<P: DnsProvider>(provider: &Chunked<P>, zone: &ZoneId, release: &Release) -> Result<Applied, Error> {
-    let context = ApplyContext::default();
-    let mut applied = provider.apply(zone, &release.first, &context).await?;
+async fn write<P: DnsProvider>(
+    provider: &Chunked<P>,
+    zone: &ZoneId,
+    release: &Release,
+    context: &ApplyContext,
+) -> Result<Applied, Error> {
+    let mut applied = provider.apply(zone, &release.first, context).await?;
     let second = release.second(|key| applied.outcomes.get(key).is_some_and(Outcome::is_done));
-    match provider.apply(zone, &second, &context).await {
+    match provider.apply(zone, &second, context).await {
         Ok(more) => applied.outcomes.extend(more.outcomes),
         // The first part was done and is told, so this is no failure of everything.
         Err(error) => {

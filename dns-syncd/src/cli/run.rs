@@ -13,23 +13,26 @@ use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::show::Show;
-use super::{environment, open};
+use super::{environment, lead, open};
 
 /// How often the config file is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Result<Exit> {
-    open::without_leader(&config)?;
     let opened = open::provider(&config, OpenMode::Serve).await?;
     let apex = open::apex(&config, &opened).await?;
     let contexts = watch::Sender::new(open::contexts(&config));
     let (settings, source) = (config.settings(&apex)?, open::source_with(&config, contexts.subscribe())?);
+    let candidate = lead::candidate(&config, &settings).await?;
     let mut daemon = Daemon::opened(settings, opened.clone(), source)
         .with_create_zone(config.provider.create_zone)
         .with_resolver(open::resolver(&config)?)
         .with_admin(config.admin.clone());
     if let Some(id) = &config.federation.zone_id {
         daemon = daemon.with_zone_id(id.clone());
+    }
+    if let Some(candidate) = candidate {
+        daemon = daemon.with_candidate(candidate);
     }
     let handle = daemon.handle();
     let reloading = tokio::spawn(reload(flags, config.clone(), apex.clone(), handle.clone(), contexts));

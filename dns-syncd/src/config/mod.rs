@@ -70,8 +70,6 @@ pub struct Config {
 struct Lacking {
     provider: ConfigError,
     source: ConfigError,
-    /// `None` without an election.
-    leader: Option<ConfigError>,
 }
 
 /// Names, and the zone that they live in.
@@ -255,17 +253,6 @@ impl Config {
     /// Says that there is no source, or none of its kind in this build.
     pub fn lacks_source(&self) -> ConfigError {
         self.lacking.source.clone()
-    }
-
-    /// Says that there is no election of its kind in this build.
-    ///
-    /// # Errors
-    /// When the config asks for one.
-    pub fn without_leader(&self) -> Result<(), ConfigError> {
-        match (self.leader.kind, &self.lacking.leader) {
-            (LeaderKind::None, _) | (_, None) => Ok(()),
-            (_, Some(error)) => Err(error.clone()),
-        }
     }
 
     /// The manifests' path, for a source of kind `files`.

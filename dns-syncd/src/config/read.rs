@@ -28,7 +28,7 @@ pub(super) fn config(layers: &Layers) -> Result<Config, ConfigError> {
         clusters: clusters(layers)?,
         sync: sync(layers)?,
         guard: guard(layers)?,
-        leader: leader(layers)?,
+        leader: leader(layers, &federation(layers)?.claim)?,
         admin: admin(layers)?,
         output: form(layers, "output")?,
         log_format: form(layers, "log-format")?,
@@ -56,7 +56,6 @@ fn lacking(layers: &Layers) -> Lacking {
             "`--dns-provider coredns`, or `name` in [Provider]",
         ),
         source: unbuilt("Source", "`--source PATH` reads manifests").unwrap_or_else(no_source),
-        leader: unbuilt("Leader", "run one process"),
     }
 }
 
@@ -215,22 +214,55 @@ fn guard(layers: &Layers) -> Result<GuardSettings, ConfigError> {
     })
 }
 
-fn leader(layers: &Layers) -> Result<Leader, ConfigError> {
+/// Shorter, and a leader that renews five times in it could not bear a single slow answer.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+
+fn leader(layers: &Layers, claim: &str) -> Result<Leader, ConfigError> {
     let section = layers.of("Leader", "kind");
     let kinds = [("none", LeaderKind::None), ("lease", LeaderKind::Lease), ("etcd", LeaderKind::Etcd)];
     let text = |key| section.text(key).map(str::to_owned);
     let lease_duration = section.duration("lease-duration")?.unwrap_or(Duration::from_secs(15));
-    if lease_duration.is_zero() {
-        return Err(section.invalid("lease-duration", "it is zero, so nobody could ever lead").into());
+    if lease_duration < SHORTEST_LEASE {
+        return Err(section.invalid("lease-duration", "it is shorter than 3 s, so nobody could ever lead").into());
+    }
+    let kind = section.choice("kind", &kinds)?.unwrap_or_default();
+    let provider = layers.of("Provider", "name").text("name").map(str::to_owned);
+    match (kind, provider.as_deref()) {
+        (LeaderKind::Lease | LeaderKind::Etcd, Some("embedded")) => {
+            let why = "with the provider `embedded` every process serves by itself, without a leader; hint: leave \
+                       [Leader] out";
+            return Err(section.invalid("kind", why).into());
+        }
+        (LeaderKind::Etcd, Some(provider)) if provider != "coredns" => {
+            let why = format!("`etcd` is the provider `coredns`'s, and the provider is `{provider}`; hint: `lease`");
+            return Err(section.invalid("kind", why).into());
+        }
+        _ => {}
+    }
+    let name = text("name");
+    if kind == LeaderKind::Lease && !is_object_name(name.as_deref().unwrap_or(claim)) {
+        let why = match &name {
+            Some(name) => {
+                format!("`{name}` is no name of a Kubernetes object: lower-case letters, digits, `-` and `.`")
+            }
+            None => format!("the claim `{claim}` cannot name a Kubernetes object; hint: `name` in [Leader]"),
+        };
+        return Err(section.invalid(if name.is_some() { "name" } else { "kind" }, why).into());
     }
     Ok(Leader {
-        kind: section.choice("kind", &kinds)?.unwrap_or_default(),
-        name: text("name"),
+        kind,
+        name,
         namespace: text("namespace"),
         kubeconfig: section.path("kubeconfig")?,
         identity: text("identity"),
         lease_duration,
     })
+}
+
+/// An RFC 1123 subdomain, as Kubernetes wants the names of its objects.
+fn is_object_name(name: &str) -> bool {
+    let is_part = |part: &str| label(part).is_some() && !part.bytes().any(|byte| byte.is_ascii_uppercase());
+    name.len() <= 253 && name.split('.').all(is_part)
 }
 
 fn admin(layers: &Layers) -> Result<Admin, ConfigError> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use dnsprovider::chunk::Packer;
 use dnsprovider::{
     Applied, ApplyContext, Capabilities, ChangeSet, Chunked, Cursor, DnsProvider, DnsProviderExt as _, Error,
-    ErrorKind, Fqdn, Lane, Page, Snapshot, Unit, Version, WatchStream, Zone, ZoneId,
+    ErrorKind, Fqdn, Lane, Outcome, Page, Snapshot, Unit, Version, WatchStream, Zone, ZoneId,
 };
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::metrics::Metrics;
 use super::observe::Observed;
+use crate::leader::{Leader, Permit};
 
 /// The longest that one call may take.
 const CALL_LIMIT: Duration = Duration::from_mins(1);
@@ -65,12 +66,24 @@ impl ZoneChoice {
 pub(super) struct Host {
     provider: Chunked<Observed<Deadline<Arc<dyn DnsProvider>>>>,
     zone: Zone,
+    leader: Leader,
 }
 
 impl Host {
     pub(super) fn new(provider: Arc<dyn DnsProvider>, zone: Zone, metrics: Arc<Metrics>) -> Self {
         // Below the chunks, so that each call that the host sees is counted.
-        Self { provider: Chunked::new(Observed::new(Deadline::new(provider, CALL_LIMIT), metrics)), zone }
+        let provider = Chunked::new(Observed::new(Deadline::new(provider, CALL_LIMIT), metrics));
+        Self { provider, zone, leader: Leader::alone() }
+    }
+
+    /// Writes only while this process leads.
+    pub(super) fn with_leader(mut self, leader: Leader) -> Self {
+        self.leader = leader;
+        self
+    }
+
+    pub(super) fn leader(&self) -> &Leader {
+        &self.leader
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -103,18 +116,21 @@ impl Host {
         self.provider.watch(&self.zone.id, since).await
     }
 
+    /// Asks the host to make the changes true, as long as this process leads.
     pub(super) async fn apply(&self, changes: &ChangeSet, lane: Lane) -> Result<Applied, Error> {
-        self.provider.apply(&self.zone.id, changes, &write_context(lane)).await
+        match self.leader.permit() {
+            Some(permit) => self.provider.apply(&self.zone.id, changes, &write_context(permit, lane)).await,
+            None => Ok(Applied::all(changes, |_| Outcome::NotTried)),
+        }
     }
 }
 
 /// Under which conditions a batch may be sent, from now on.
-fn write_context(lane: Lane) -> ApplyContext {
+fn write_context(permit: Permit, lane: Lane) -> ApplyContext {
     let end = Instant::now() + WRITE_LIMIT;
     ApplyContext {
-        // A leader's proof goes here.
-        fence: None,
-        time_left: Some(Arc::new(move || end.saturating_duration_since(Instant::now()))),
+        fence: permit.fence.clone(),
+        time_left: Some(Arc::new(move || end.saturating_duration_since(Instant::now()).min(permit.time_left()))),
         lane,
     }
 }

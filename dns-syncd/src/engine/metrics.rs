@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     settle_seconds: Histogram,
     ready: Gauge,
+    leadership: Gauge,
     clusters_ready: Family<ClusterLabels, Gauge>,
     services: Gauge,
     claimed_sets: Gauge,
@@ -84,6 +85,7 @@ impl Default for Metrics {
             plan_seconds: seconds(),
             settle_seconds: seconds(),
             ready: Gauge::default(),
+            leadership: Gauge::default(),
             clusters_ready: Family::default(),
             services: Gauge::default(),
             claimed_sets: Gauge::default(),
@@ -110,6 +112,8 @@ impl Default for Metrics {
         let settle = "From the first event of a burst until all of it is written";
         all.register_with_unit("settle", settle, Unit::Seconds, metrics.settle_seconds.clone());
         all.register("ready", "1 when ready", metrics.ready.clone());
+        let leads = "1 while this process may write, 0 while another one leads or nobody knows";
+        all.register("leadership", leads, metrics.leadership.clone());
         all.register(
             "cluster_ready",
             "1 for a cluster that is known, 0 for an unknown one",
@@ -176,6 +180,7 @@ impl Metrics {
     /// Sets the gauges.
     pub(crate) fn set(&self, status: &Status) {
         self.ready.set(status.ready.into());
+        self.leadership.set(status.leader.as_ref().is_none_or(|leader| leader.role == "leader").into());
         self.clusters_ready.clear();
         for cluster in status.clusters.iter().filter(|cluster| cluster.status != ClusterStatus::Left) {
             let labels = ClusterLabels { cluster: cluster.name.clone() };

@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::walk::{Answer, Walk};
 use tokio::task::JoinSet;
 
+use crate::leader::Leader;
 use crate::resolver::{Resolve, resolve_all};
 use crate::source::{EndpointSource, SourceError};
 
@@ -96,6 +97,13 @@ impl Pass {
         Ok(Self { walk, provider, choice, zone })
     }
 
+    /// Writes only while this process leads. It must have led before the zone was read.
+    #[must_use]
+    pub fn with_leader(mut self, leader: Leader) -> Self {
+        self.walk.set_leader(leader);
+        self
+    }
+
     /// The plan as it is now.
     pub fn report(&self) -> PlanReport {
         self.walk.reconciler.report(self.walk.now())
@@ -119,7 +127,8 @@ impl Pass {
     pub async fn write(mut self) -> Result<Written, Error> {
         if self.zone.is_none() && !self.report().changes.is_empty() {
             let zone = self.choice.open(&self.provider).await?;
-            self.walk.host = Host::new(self.provider.clone(), zone.clone(), Arc::default());
+            let leader = self.walk.host.leader().clone();
+            self.walk.host = Host::new(self.provider.clone(), zone.clone(), Arc::default()).with_leader(leader);
             self.zone = Some(zone);
         }
         let mut done = 0;
@@ -164,6 +173,8 @@ impl Pass {
         let left = self.report();
         if left.changes.is_empty() {
             failed.clear();
+        } else if self.walk.host.leader().term().is_none() {
+            failed.push("this process leads no more; hint: run it again".to_owned());
         } else if failed.is_empty() {
             // A set that was refused for good does not show in the last write, which was of others.
             failed = self.walk.reconciler.failures().map(|(_, error)| error.to_owned()).collect();

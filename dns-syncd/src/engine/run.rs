@@ -27,6 +27,7 @@ use super::told::Told;
 use super::walk::{Answer, Walk};
 use crate::clusters::clusters;
 use crate::explain::explain;
+use crate::leader::{Leader, Leadership};
 use crate::resolver::{CONCURRENT_LOOKUPS, Resolve};
 
 /// The loop shows that it is alive at least this often.
@@ -45,6 +46,7 @@ const PATIENCE: u32 = 3;
 pub(crate) struct EngineParts {
     pub(crate) settings: Settings,
     pub(crate) served: Option<Arc<dyn Served>>,
+    pub(crate) leader: Leader,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: AuditPace,
@@ -110,7 +112,7 @@ impl Engine {
     pub(crate) fn new(provider: Arc<dyn dnsprovider::DnsProvider>, zone: Zone, parts: EngineParts) -> Self {
         let clock = parts.clock.clone();
         let started = clock.now();
-        let host = Host::new(provider, zone, parts.metrics.clone());
+        let host = Host::new(provider, zone, parts.metrics.clone()).with_leader(parts.leader.clone());
         Self {
             walk: Walk::new(parts.settings.clone(), host, clock, parts.metrics.clone(), parts.seed),
             tasks: JoinSet::new(),
@@ -157,6 +159,8 @@ impl Engine {
                     told = received > 0;
                     self.observe(&mut batches, &mut events).await;
                 }
+                // What follows from it is seen when the next call is chosen.
+                () = self.parts.leader.changed() => {}
                 changed = next_changes(&mut self.watch) => self.notice(changed),
                 Some(done) = self.tasks.join_next() => self.take(done),
                 Some(request) = self.parts.requests.0.recv() => self.answer(request),
@@ -170,15 +174,18 @@ impl Engine {
 
     /// Sends out everything that may go out now.
     fn begin_work(&mut self) {
+        self.walk.set_watched(matches!(self.watch, Watch::Open(_)));
         while let Some(call) = self.walk.next_call() {
             let host = self.walk.host.clone();
             self.tasks.spawn(async move { Done::Called(call.make(host).await) });
         }
         if self.walk.is_idle() && self.walk.is_begun() {
-            if let Some(begun) = self.unsettled.take() {
+            if let Some(begun) = self.unsettled.take()
+                && self.parts.leader.term().is_some()
+            {
                 self.parts.metrics.settled(begun.elapsed());
             }
-            if self.ready {
+            if self.ready && self.parts.leader.term().is_some() {
                 self.first_pass_is_written();
             }
         }
@@ -414,7 +421,8 @@ impl Engine {
             claim: settings.claim.to_string(),
             provider: self.walk.host.provider_name().to_owned(),
             started: self.started.into(),
-            ready: self.ready,
+            ready: self.ready && !matches!(self.parts.leader.state(), Some(Leadership::Refused(..))),
+            leader: self.parts.leader.report(),
             zone_read: self.walk.is_zone_read(),
             clusters: with_first_seen(clusters(reconciler), &self.first_seen),
             services: reconciler.federation().services().count(),

@@ -8,6 +8,7 @@ use dns_sync_core::{Reconciler, Timestamp};
 use serde::Serialize;
 
 use crate::clusters::ClusterReport;
+use crate::leader::LeaderReport;
 use crate::moment::Moment;
 
 /// Everything that a person wants to see first.
@@ -25,6 +26,8 @@ pub struct Status {
     pub started: Moment,
     /// As `/readyz`.
     pub ready: bool,
+    /// Who writes; null for a process that runs alone.
+    pub leader: Option<LeaderReport>,
     /// The zone is trusted as it was read.
     pub zone_read: bool,
     /// Members and former members.

@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::history::History;
 use super::host::Host;
 use super::metrics::Metrics;
+use crate::leader::Leader;
 
 /// Names in one point read.
 const NAMES_PER_READ: usize = 500;
@@ -97,12 +98,18 @@ pub(super) struct Walk {
     reading: bool,
     /// So many writes are out.
     writing: usize,
+    /// The last term in which this process led.
+    term: Option<u64>,
+    /// The zone is watched, so that what others write is known.
+    is_watched: bool,
 }
 
 impl Walk {
     pub(super) fn new(settings: Settings, host: Host, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
             reconciler: Reconciler::new(settings, &host.capabilities()),
+            term: host.leader().term(),
+            is_watched: false,
             host,
             history: History::default(),
             clock,
@@ -118,6 +125,12 @@ impl Walk {
             reading: false,
             writing: 0,
         }
+    }
+
+    /// Writes only while this process leads, which it does since before the zone was read.
+    pub(super) fn set_leader(&mut self, leader: Leader) {
+        self.term = leader.term();
+        self.host = self.host.clone().with_leader(leader);
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -141,6 +154,23 @@ impl Walk {
     /// The view of the zone can no longer be trusted.
     pub(super) fn distrust_zone(&mut self) {
         self.reread_zone = true;
+    }
+
+    /// Whether what others write to the zone is told.
+    pub(super) fn set_watched(&mut self, is_watched: bool) {
+        self.is_watched = is_watched;
+    }
+
+    /// True while this process may write. A new term begins with what the zone holds then: unless every change of it was
+    /// told, it is read again before the first write.
+    fn may_write(&mut self) -> bool {
+        let term = self.host.leader().term();
+        if term.is_some() && term != self.term {
+            self.term = term;
+            self.writes.succeed();
+            self.reread_zone |= !self.is_watched;
+        }
+        term.is_some()
     }
 
     /// The zone was read and the source has told its first view.
@@ -184,6 +214,7 @@ impl Walk {
     fn choose_call(&mut self) -> Option<Call> {
         let now = self.now();
         let may_read = self.reads.until(now).is_none();
+        let may_write = self.may_write();
         if self.reread_zone {
             return (may_read && self.writing == 0).then_some(Call::ReadZone);
         }
@@ -201,7 +232,8 @@ impl Walk {
         {
             return Some(call);
         }
-        if self.writes.until(now).is_none()
+        if may_write
+            && self.writes.until(now).is_none()
             && self.has_room(urgent)
             && let Some(batch) = self.reconciler.next_batch(now, self.host.packing())
         {

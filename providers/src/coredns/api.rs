@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dnsprovider::ErrorKind;
-use etcd_client::{Client, GetOptions, GetResponse, Txn, TxnResponse, WatchOptions, WatchStream};
+use etcd_client::{
+    Client, GetOptions, GetResponse, LeaseKeepAliveStream, LeaseKeeper, Txn, TxnResponse, WatchOptions, WatchStream,
+};
 use tokio::sync::Mutex;
 
 use super::config::Options;
@@ -80,6 +82,33 @@ impl Api {
         self.ask("watching the zone", true, |client| {
             let (mut watch, options) = (client.watch_client().max_decoding_message_size(MAX_ANSWER), options.clone());
             async move { watch.watch(key, Some(options)).await }
+        })
+        .await
+    }
+
+    /// A lease of so many seconds; gives its id.
+    pub(super) async fn grant(&self, seconds: i64) -> Result<i64, Failure> {
+        let granted = self.ask("asking for a lease", false, |client| {
+            let mut leases = client.lease_client();
+            async move { leases.grant(seconds, None).await }
+        });
+        Ok(granted.await?.id())
+    }
+
+    /// Ends a lease, and with it the keys that hang on it.
+    pub(super) async fn revoke(&self, id: i64) -> Result<(), Failure> {
+        let revoked = self.ask("giving a lease up", true, |client| {
+            let mut leases = client.lease_client();
+            async move { leases.revoke(id).await }
+        });
+        revoked.await.map(|_| ())
+    }
+
+    /// Renews a lease, and gives the stream for further renewals.
+    pub(super) async fn keep_alive(&self, id: i64) -> Result<(LeaseKeeper, LeaseKeepAliveStream), Failure> {
+        self.ask("renewing a lease", true, |client| {
+            let mut leases = client.lease_client();
+            async move { leases.keep_alive(id).await }
         })
         .await
     }

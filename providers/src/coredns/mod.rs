@@ -21,6 +21,7 @@ mod convert;
 mod credential;
 mod error;
 mod later;
+mod leadership;
 mod plan;
 mod read;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use dnsprovider::{
 };
 
 pub use self::config::{Options, SCHEMA, TlsFiles};
+pub use self::leadership::{LeaderKey, LeaderSeat};
 
 use self::api::Api;
 use self::error::{NAME, error};

@@ -18,5 +18,6 @@ mod killed;
 mod life;
 mod members;
 mod program;
+mod replicas;
 mod truth;
 mod world;

@@ -85,6 +85,12 @@ impl Daemon {
         assert!(status.success(), "{status}: {}", std::fs::read_to_string(log).unwrap());
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name]).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
     pub(crate) fn assert_runs(&mut self) {
         let ended = self.child.try_wait().unwrap();
         assert!(ended.is_none(), "the daemon ended by itself, {ended:?}; its log:\n{}", self.log());

@@ -1,0 +1,263 @@
+//! The leadership as a Kubernetes `Lease`, as `kubectl get lease` shows it.
+//!
+//! The holder renews by replacing the object at the version that it wrote last, so of two that take it at once one gets
+//! a conflict. Others judge by their own clock: a lease that has not changed for its duration since it was seen so first
+//! is over, whatever the times in it say. What else the record holds is in an annotation.
+//!
+//! Rights: `get`, `create` and `update` on `leases` of the group `coordination.k8s.io` in that namespace.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff;
+use kube::api::{ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+
+use super::{BootClock, Election, ElectionError, Record, Seat};
+
+/// Where the record lies at the lease.
+const ANNOTATION: &str = "dns-syncd.io/leader";
+/// The longest that a request may take; a lease is not renewed by an answer that comes later than that.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// Reads and writes of one attempt: taken from one that ran out, or made anew, after a conflict once more.
+const TRIES: usize = 3;
+
+/// Which lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaseOptions {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, when not that of the pod or of the kubeconfig's context.
+    pub namespace: Option<String>,
+    /// Where its API server is, when not in-cluster or as kubectl finds it.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// A lease in a cluster.
+#[derive(Debug)]
+pub struct LeaseElection {
+    leases: Api<Lease>,
+    namespace: String,
+    name: String,
+    duration: Duration,
+    clock: Arc<dyn BootClock>,
+    /// As this process wrote it last.
+    ours: Option<Lease>,
+    /// As another process wrote it, and when it was seen so first.
+    theirs: Option<(LeaseSpec, Duration)>,
+}
+
+impl LeaseElection {
+    /// Reads the kubeconfig, or what a pod is given; asks nothing yet.
+    ///
+    /// # Errors
+    /// When neither says where the API server is.
+    pub async fn open(
+        options: LeaseOptions,
+        duration: Duration,
+        clock: Arc<dyn BootClock>,
+    ) -> Result<Self, ElectionError> {
+        let refused = |what: String| ElectionError { message: what, is_denied: true };
+        let mut config = match &options.kubeconfig {
+            Some(path) => {
+                let of = |error: kube::config::KubeconfigError| {
+                    refused(format!("`kubeconfig` in [Leader]: `{}` cannot be used: {error}", path.display()))
+                };
+                let read = Kubeconfig::read_from(path).map_err(of)?;
+                Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(of)?
+            }
+            None => Config::infer().await.map_err(|error| {
+                let hint = "run in a pod, or set `kubeconfig` in [Leader]";
+                refused(format!("finding the cluster of the lease: {error}; hint: {hint}"))
+            })?,
+        };
+        config.connect_timeout = Some(REQUEST_LIMIT);
+        config.read_timeout = Some(REQUEST_LIMIT);
+        let namespace = options.namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)
+            .map_err(|error| refused(format!("connecting to the cluster of the lease: {error}")))?;
+        Ok(Self::new(client, &namespace, &options.name, duration, clock))
+    }
+
+    /// The lease of that name through a client.
+    pub fn new(client: Client, namespace: &str, name: &str, duration: Duration, clock: Arc<dyn BootClock>) -> Self {
+        Self {
+            leases: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            duration,
+            clock,
+            ours: None,
+            theirs: None,
+        }
+    }
+
+    /// Replaces the lease at the version that `before` has, or creates it; `None` when somebody was faster.
+    async fn write(&self, before: Option<&Lease>, holder: Option<&Record>) -> Result<Option<Lease>, ElectionError> {
+        let now = MicroTime(jiff::Timestamp::now());
+        let old = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let stays = holder.is_some_and(|record| old.holder_identity.as_ref() == Some(&record.holder));
+        let transitions = old.lease_transitions.unwrap_or_default();
+        let spec = LeaseSpec {
+            holder_identity: Some(holder.map(|record| record.holder.clone()).unwrap_or_default()),
+            lease_duration_seconds: Some(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX)),
+            acquire_time: if stays { old.acquire_time.clone() } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(match (before, holder) {
+                (Some(_), Some(_)) if !stays => transitions.saturating_add(1),
+                _ => transitions,
+            }),
+            ..old
+        };
+        let mut metadata = before.map_or_else(ObjectMeta::default, |lease| lease.metadata.clone());
+        metadata.name = Some(self.name.clone());
+        metadata.managed_fields = None;
+        if let Some(record) = holder {
+            metadata.annotations.get_or_insert_default().insert(ANNOTATION.to_owned(), record.text());
+        }
+        let lease = Lease { metadata, spec: Some(spec) };
+        let params = PostParams::default();
+        let written = match before {
+            Some(_) => self.within("writing", self.leases.replace(&self.name, &params, &lease)).await,
+            None => self.within("creating", self.leases.create(&params, &lease)).await,
+        };
+        match written {
+            Ok(written) => Ok(Some(written)),
+            Err(Failure { code: 409, .. }) => Ok(None),
+            // Deleted meanwhile, or never there: the next try creates it, unless it is the namespace.
+            Err(Failure { code: 404, .. }) if before.is_some() => Ok(None),
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        doing: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Failure> {
+        let what = format!("{doing} {}", self.place());
+        match tokio::time::timeout(REQUEST_LIMIT, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => {
+                let hint = match status.code {
+                    401 | 403 => "; hint: it takes `get`, `create` and `update` on `leases` in `coordination.k8s.io`",
+                    _ => "",
+                };
+                let message = format!("{what}: {}{hint}", status.message);
+                let is_denied = matches!(status.code, 401 | 403 | 404);
+                Err(Failure { code: status.code, error: ElectionError { message, is_denied } })
+            }
+            Ok(Err(error)) => {
+                Err(Failure { code: 0, error: ElectionError { message: format!("{what}: {error}"), is_denied: false } })
+            }
+            Err(_) => {
+                let message = format!("{what}: no answer within {} s", REQUEST_LIMIT.as_secs());
+                Err(Failure { code: 0, error: ElectionError { message, is_denied: false } })
+            }
+        }
+    }
+
+    /// The lease is another process's, and not over by this process's clock.
+    fn is_taken(&mut self, lease: &Lease, record: &Record) -> bool {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        if holder.is_empty() || holder == record.holder {
+            return false;
+        }
+        let now = self.clock.now();
+        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let duration = seconds.map_or(self.duration, Duration::from_secs);
+        match &self.theirs {
+            Some((seen, since)) if *seen == spec => now < since.saturating_add(duration),
+            _ => {
+                self.theirs = Some((spec, now));
+                true
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Election for LeaseElection {
+    fn kind(&self) -> &'static str {
+        "lease"
+    }
+
+    fn place(&self) -> String {
+        format!("the lease `{}` in the namespace `{}`", self.name, self.namespace)
+    }
+
+    async fn attempt(&mut self, record: &Record) -> Result<Seat, ElectionError> {
+        let mut known = self.ours.clone();
+        for _ in 0..TRIES {
+            let lease = match known.take() {
+                Some(ours) => Some(ours),
+                None => match self.within("reading", self.leases.get_opt(&self.name)).await {
+                    Ok(lease) => lease,
+                    Err(failure) => return Err(failure.error),
+                },
+            };
+            if let Some(lease) = &lease
+                && self.is_taken(lease, record)
+            {
+                self.ours = None;
+                return Ok(Seat::Taken(of(lease)));
+            }
+            if let Some(written) = self.write(lease.as_ref(), Some(record)).await? {
+                let transitions = written.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
+                // A lease that was deleted counts its holders from the beginning.
+                let acquired = written.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref());
+                let acquired = acquired.map_or(0, |time| time.0.as_microsecond().unsigned_abs());
+                self.ours = Some(written);
+                self.theirs = None;
+                let term = acquired.wrapping_add(u64::from(transitions.unsigned_abs()));
+                return Ok(Seat::Ours { fence: None, term });
+            }
+        }
+        let message = format!("taking {}: others write it all the time", self.place());
+        Err(ElectionError { message, is_denied: false })
+    }
+
+    async fn changed(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn resign(&mut self) {
+        let Some(mut ours) = self.ours.take() else { return };
+        let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+        for _ in 0..TRIES {
+            match self.write(Some(&ours), None).await {
+                Ok(Some(_)) => return,
+                // The answer to a renewal was lost: it stands there in a version that is not known.
+                Ok(None) => match self.within("reading", self.leases.get_opt(&self.name)).await {
+                    Ok(Some(lease)) if holder(&lease) == holder(&ours) => ours = lease,
+                    _ => return,
+                },
+                Err(error) => {
+                    tracing::warn!(error = error.message, "giving the leadership up failed; it runs out by itself");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A refused request and its HTTP status; 0 without an answer.
+struct Failure {
+    code: u16,
+    error: ElectionError,
+}
+
+/// What another process says of itself.
+fn of(lease: &Lease) -> Record {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+    let text = lease.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION));
+    let mut record = text.map(|text| Record::read(text)).unwrap_or_default();
+    record.holder = holder;
+    record
+}

@@ -1,0 +1,189 @@
+//! The `Lease` of a Kubernetes cluster, against a small API server in this process: it keeps resource versions and
+//! refuses a write at an old one, as the real one does.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use dns_syncd::leader::{BootClock, Election as _, ElectionError, LeaseElection, Record, Seat};
+use serde_json::{Value, json};
+
+/// Stands still until it is told.
+#[derive(Debug, Default)]
+struct TestClock(AtomicU64);
+
+impl TestClock {
+    fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl BootClock for TestClock {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cluster {
+    lease: Mutex<Option<Value>>,
+    version: AtomicU64,
+    /// Answers every request with this status.
+    refuses: Mutex<Option<u16>>,
+}
+
+impl Cluster {
+    fn spec(&self) -> Value {
+        self.lease.lock().unwrap().as_ref().unwrap()["spec"].clone()
+    }
+
+    /// Somebody else writes.
+    fn set(&self, change: impl Fn(&mut Value)) {
+        let mut lease = self.lease.lock().unwrap();
+        let lease = lease.as_mut().unwrap();
+        change(lease);
+        lease["metadata"]["resourceVersion"] = json!(self.next());
+    }
+
+    fn next(&self) -> String {
+        (self.version.fetch_add(1, Ordering::Relaxed) + 1).to_string()
+    }
+}
+
+fn refusal(code: u16, reason: &str) -> Response {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("leases.coordination.k8s.io \"fed\": {reason}"), "reason": reason, "code": code,
+    });
+    (StatusCode::from_u16(code).unwrap(), Json(status)).into_response()
+}
+
+async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, body: String) -> Response {
+    if let Some(code) = *cluster.refuses.lock().unwrap() {
+        return refusal(code, "Refused");
+    }
+    let mut held = cluster.lease.lock().unwrap();
+    let stored = || -> Value {
+        let mut lease: Value = serde_json::from_str(&body).unwrap();
+        lease["metadata"]["resourceVersion"] = json!(cluster.next());
+        lease
+    };
+    match (method, held.as_ref()) {
+        (Method::GET, Some(lease)) => Json(lease.clone()).into_response(),
+        (Method::POST, None) => {
+            *held = Some(stored());
+            Json(held.clone()).into_response()
+        }
+        (Method::POST, Some(_)) => refusal(409, "AlreadyExists"),
+        (Method::PUT, Some(lease)) => {
+            let sent: Value = serde_json::from_str(&body).unwrap();
+            if sent["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] {
+                return refusal(409, "Conflict");
+            }
+            *held = Some(stored());
+            Json(held.clone()).into_response()
+        }
+        (_, None) => refusal(404, "NotFound"),
+        _ => refusal(405, "MethodNotAllowed"),
+    }
+}
+
+/// A cluster, and a way to make processes that run for its lease.
+async fn start() -> (Arc<Cluster>, impl Fn() -> (LeaseElection, Arc<TestClock>)) {
+    let cluster = Arc::new(Cluster::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(cluster.clone());
+    tokio::spawn(async { axum::serve(listener, router).await });
+    let process = move || {
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let clock = Arc::new(TestClock::default());
+        (LeaseElection::new(client, "dns", "fed", Duration::from_secs(15), clock.clone()), clock)
+    };
+    (cluster, process)
+}
+
+fn record(holder: &str) -> Record {
+    Record { holder: holder.to_owned(), claim: "fed".to_owned(), digest: "1".to_owned(), ..Record::default() }
+}
+
+fn term(seat: Result<Seat, ElectionError>) -> u64 {
+    match seat.unwrap() {
+        Seat::Ours { term, fence: None } => term,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_taken_renewed_and_given_up() {
+    let (cluster, process) = start().await;
+    let ((mut first, _), (mut second, clock)) = (process(), process());
+    let begun = term(first.attempt(&record("first")).await);
+    let spec = cluster.spec();
+    assert_eq!((&spec["holderIdentity"], &spec["leaseDurationSeconds"]), (&json!("first"), &json!(15)));
+    assert_eq!(second.attempt(&record("second")).await.unwrap(), Seat::Taken(record("first")));
+    clock.pass(10);
+    assert_eq!(term(first.attempt(&record("first")).await), begun, "a renewal is no new term");
+    clock.pass(10);
+    assert_eq!(second.attempt(&record("second")).await.unwrap(), Seat::Taken(record("first")), "it was renewed");
+    first.resign().await;
+    assert_eq!(cluster.spec()["holderIdentity"], json!(""));
+    assert_ne!(term(second.attempt(&record("second")).await), begun);
+    assert_eq!(cluster.spec()["leaseTransitions"], json!(1));
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_renews_is_over_by_the_watchers_own_clock() {
+    let (cluster, process) = start().await;
+    let ((mut first, _), (mut second, clock)) = (process(), process());
+    let begun = term(first.attempt(&record("first")).await);
+    // The times in it are another machine's, and say nothing.
+    cluster.set(|lease| lease["spec"]["renewTime"] = json!("2001-01-01T00:00:00.000000Z"));
+    for _ in 0..3 {
+        assert!(matches!(second.attempt(&record("second")).await.unwrap(), Seat::Taken(_)));
+        clock.pass(5);
+    }
+    assert_ne!(term(second.attempt(&record("second")).await), begun);
+    assert_eq!(first.attempt(&record("first")).await.unwrap(), Seat::Taken(record("second")), "it was away too long");
+}
+
+#[tokio::test]
+async fn of_two_that_take_it_at_once_one_leads() {
+    let (_cluster, process) = start().await;
+    let ((mut first, _), (mut second, _)) = (process(), process());
+    let (one, two) = (record("first"), record("second"));
+    let seats = tokio::join!(first.attempt(&one), second.attempt(&two));
+    let seats = [seats.0.unwrap(), seats.1.unwrap()];
+    assert_eq!(seats.iter().filter(|seat| matches!(seat, Seat::Ours { .. })).count(), 1, "{seats:?}");
+}
+
+#[tokio::test]
+async fn what_was_written_without_an_answer_is_still_ours() {
+    let (cluster, process) = start().await;
+    let (mut first, _) = process();
+    let begun = term(first.attempt(&record("first")).await);
+    // A version that this process does not know, as after a lost answer.
+    cluster.set(|_| {});
+    assert_eq!(term(first.attempt(&record("first")).await), begun);
+    cluster.set(|_| {});
+    first.resign().await;
+    assert_eq!(cluster.spec()["holderIdentity"], json!(""));
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named_with_the_lease() {
+    let (cluster, process) = start().await;
+    let (mut first, _) = process();
+    *cluster.refuses.lock().unwrap() = Some(403);
+    let error = first.attempt(&record("first")).await.unwrap_err();
+    let wanted = ["reading the lease `fed` in the namespace `dns`", "`get`, `create` and `update` on `leases`"];
+    assert!(wanted.iter().all(|part| error.message.contains(part)) && error.is_denied, "{error:?}");
+    *cluster.refuses.lock().unwrap() = Some(500);
+    assert!(!first.attempt(&record("first")).await.unwrap_err().is_denied);
+}
