@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dns_providers::{OpenMode, ProviderConfig, Registry, coredns, gcfg, route53};
+use dns_providers::{OpenMode, ProviderConfig, Registry, azure, clouddns, coredns, gcfg, route53};
 use dns_sync_core::{Place, ServiceId, SourceEvent};
 use dns_syncd::config::{Config, Flags};
 use dns_syncd::source::{EndpointSource, FileSource, Select};
@@ -48,10 +48,22 @@ async fn load(name: &str, text: &str) -> Result<(), String> {
             let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&route53::SCHEMA, None));
             route53::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
         }
+<<<<<<<
+=======
         name if name.starts_with("google-") => {
             let config =
                 gcfg::parse(text, name).and_then(|parsed| parsed.check(&dns_providers::clouddns::SCHEMA, None));
             let options = dns_providers::clouddns::Options::read(&config.map_err(|error| error.to_string())?);
+            options.map(drop).map_err(|error| error.chain())
+        }
+>>>>>>>
+        name if name.starts_with("azure-") => {
+            let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&azure::SCHEMA, None));
+            azure::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
+        }
+        name if name.starts_with("google-") => {
+            let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&clouddns::SCHEMA, None));
+            let options = clouddns::Options::read(&config.map_err(|error| error.to_string())?);
             options.map(drop).map_err(|error| error.chain())
         }
         _ => {

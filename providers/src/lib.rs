@@ -7,7 +7,6 @@
 #[cfg(feature = "azure")]
 pub mod azure;
 #[cfg(any(feature = "azure", feature = "clouddns", feature = "route53"))]
-#[allow(dead_code, reason = "each backend uses a part")]
 mod cloud;
 #[cfg(feature = "clouddns")]
 pub mod clouddns;

@@ -121,9 +121,13 @@ mod tests {
     use super::*;
     use crate::servers::query;
 
+    fn name(text: &str) -> Fqdn {
+        Fqdn::parse(text).expect("a name")
+    }
+
     fn set(owner: &str, rr_type: RrType, data: RecordData) -> RrSet {
-        let key = RrKey::new(Fqdn::parse(owner).unwrap(), rr_type);
-        RrSet::new(key, Ttl::from_secs(60).unwrap(), [data]).unwrap()
+        let ttl = Ttl::from_secs(60).expect("a TTL");
+        RrSet::new(RrKey::new(name(owner), rr_type), ttl, [data]).expect("a set of one record")
     }
 
     #[tokio::test]
@@ -131,7 +135,7 @@ mod tests {
         let sets = || {
             vec![
                 set("a.b.example.com", RrType::A, RecordData::A([192, 0, 2, 1].into())),
-                set("c.example.com", RrType::Cname, RecordData::Cname(Fqdn::parse("a.b.example.com").unwrap())),
+                set("c.example.com", RrType::Cname, RecordData::Cname(name("a.b.example.com"))),
             ]
         };
         let mirror = Mirror::start(sets).await;
