@@ -48,15 +48,6 @@ async fn load(name: &str, text: &str) -> Result<(), String> {
             let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&route53::SCHEMA, None));
             route53::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
         }
-<<<<<<<
-=======
-        name if name.starts_with("google-") => {
-            let config =
-                gcfg::parse(text, name).and_then(|parsed| parsed.check(&dns_providers::clouddns::SCHEMA, None));
-            let options = dns_providers::clouddns::Options::read(&config.map_err(|error| error.to_string())?);
-            options.map(drop).map_err(|error| error.chain())
-        }
->>>>>>>
         name if name.starts_with("azure-") => {
             let config = gcfg::parse(text, name).and_then(|parsed| parsed.check(&azure::SCHEMA, None));
             azure::Options::read(&config.map_err(|error| error.to_string())?).map(drop).map_err(|error| error.chain())
