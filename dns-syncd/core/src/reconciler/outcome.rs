@@ -75,12 +75,14 @@ impl Reconciler {
         follow
     }
 
-    /// Keeps the names in mind whose sets went while what takes their place did not come, on hosts that change set by
-    /// set.
+    /// Keeps the names in mind whose sets went, or may have gone, while what takes their place did not come, on hosts that
+    /// change set by set.
     pub(super) fn keep_half_done(&mut self, changes: &ChangeSet, applied: &Applied) {
         for unit in &changes.units {
-            let is_done = |change: &Change| applied.outcomes.get(&change.key).is_some_and(Outcome::is_done);
-            let went = unit.changes.iter().filter(|change| change.after.is_none() && is_done(change));
+            let outcome = |change: &Change| applied.outcomes.get(&change.key);
+            let is_done = |change: &Change| outcome(change).is_some_and(Outcome::is_done);
+            let is_lost = |change: &Change| matches!(outcome(change), Some(Outcome::Unknown(_)));
+            let went = unit.changes.iter().filter(|one| one.after.is_none() && (is_done(one) || is_lost(one)));
             for owner in went.map(|change| &change.key.owner) {
                 let comes = |change: &&Change| change.key.owner == *owner && change.before.is_none();
                 if unit.changes.iter().filter(comes).any(|change| !is_done(change)) {
