@@ -8,20 +8,23 @@
 //!
 //! The units of a batch go side by side. Inside a unit updates go first, then deletions, then creations, and the first
 //! that fails stops it: what is not sent is `NotTried`. A name that changes its type has nothing between the two calls,
-//! as the host has no call for both. When the second fails for good, the deleted sets are put back. They are then told
+//! as the host has no call for both. So the second is sent even where the caller's time has just ended, and an answer
+//! that is lost on the way is made up for by a read. When the second fails for good, the deleted sets are put back. They are then told
 //! as failed like the change that failed (nothing of the unit is done), though their versions are new ones: the next
 //! change to them conflicts and is read again.
 //!
 //! The version that was read is the whole guard. A change without one (whoever made it has not read the set here) is
 //! compared with what a read gives, and takes that state's ETag.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dnsprovider::{
     Action, Applied, ApplyContext, Change, ChangeSet, Cost, DnsProvider as _, Error, ErrorKind, Fqdn, Outcome,
-    RetryHint, Unit, Version,
+    RetryHint, TimeLeft, Unit, Version,
 };
 use futures::future::join_all;
+use tokio::time::{Instant, timeout};
 
 use super::AzureDns;
 use super::api::When;
@@ -30,7 +33,8 @@ use super::convert::{self, etag, relative};
 use super::error::{NAME, error};
 use crate::cloud::{Failure, Fate, Turn};
 
-/// A type change is not begun with less time than this, so that its name is not left empty for want of time.
+/// The first deletion of a type change is not sent with less time than this, and what follows it has this time even
+/// where the caller's ends, so that its name is not left empty for want of time.
 const TIME_FOR_A_SWAP: Duration = Duration::from_secs(5);
 
 impl AzureDns {
@@ -92,18 +96,29 @@ impl AzureDns {
         if begins_swap && is_late {
             return outcomes;
         }
-        let turn = Turn::from(context.lane);
-        for (done, place) in order.iter().enumerate() {
-            if context.is_over() {
+        // From the first deletion on a name is empty, or lacks a type, until the unit is done.
+        let mut begun: Option<Instant> = None;
+        for place in &order {
+            if begun.is_none() && context.is_over() {
                 break;
             }
             let change = &unit.changes[*place];
-            // The name is empty until this is done.
-            let is_second = order[..done].iter().any(|first| gives_way(&unit.changes[*first], change));
-            let turn = if is_second { Turn::Urgent } else { turn };
-            let when = When { turn, time_left: context.time_left.as_ref() };
-            match self.apply_change(apex, change, when).await {
-                Ok(outcome @ Outcome::Done(_)) => outcomes[*place] = outcome,
+            let is_first = begun.is_none() && swaps(change);
+            let time_left = context.time_left.as_ref().map(|left| time_for(left, is_first, begun));
+            let turn = if begun.is_some() { Turn::Urgent } else { Turn::from(context.lane) };
+            let when = When { turn, time_left: time_left.as_ref() };
+            let mut told = self.apply_change(apex, change, when).await;
+            if let Err(failure) = told {
+                let is_lost = failure.fate == Fate::Unknown && (is_first || begun.is_some());
+                told = if is_lost { self.look(apex, change, failure).await } else { Err(failure) };
+            }
+            match told {
+                Ok(outcome @ Outcome::Done(_)) => {
+                    outcomes[*place] = outcome;
+                    if is_first {
+                        begun = Some(Instant::now());
+                    }
+                }
                 Ok(outcome) => {
                     outcomes[*place] = outcome;
                     self.put_back(apex, unit, &mut outcomes, *place).await;
@@ -159,6 +174,18 @@ impl AzureDns {
         Ok(Outcome::Done(convert::version(etag.as_deref(), &foreign)))
     }
 
+    /// Looks whether a step of a type change was done whose answer is lost, so that the next one need not wait for the
+    /// caller to find out. Only a yes is believed: what is not done yet may still be on its way.
+    async fn look(&self, apex: &Fqdn, change: &Change, lost: Failure) -> Result<Outcome, Failure> {
+        let Some(relative) = relative(apex, &change.key.owner) else { return Err(lost) };
+        let read = timeout(TIME_FOR_A_SWAP, self.one(apex, &change.key.rr_type, relative)).await;
+        match (read, &change.after) {
+            (Ok(Ok(None)), None) => Ok(Outcome::Done(Version::default())),
+            (Ok(Ok(Some(entry))), Some(after)) if entry.data == *after => Ok(Outcome::Done(entry.version)),
+            _ => Err(lost),
+        }
+    }
+
     /// Puts back what the unit has deleted, but where it has put something that stands in the way.
     async fn put_back(&self, apex: &Fqdn, unit: &Unit, outcomes: &mut [Outcome], failed: usize) {
         let is_done = |place: usize, outcomes: &[Outcome]| outcomes[place].is_done();
@@ -189,6 +216,17 @@ impl AzureDns {
                 }
             }
         }
+    }
+}
+
+/// The time for a step of a unit: less than the caller's for the deletion with which a type change begins, more where
+/// the rest of it would come too late.
+fn time_for(left: &TimeLeft, is_first: bool, begun: Option<Instant>) -> TimeLeft {
+    let left = left.clone();
+    match begun {
+        Some(begun) => Arc::new(move || left().max(TIME_FOR_A_SWAP.saturating_sub(begun.elapsed()))),
+        None if is_first => Arc::new(move || left().saturating_sub(TIME_FOR_A_SWAP)),
+        None => left,
     }
 }
 

@@ -186,14 +186,56 @@ async fn what_a_failed_type_change_has_deleted_is_put_back() {
 }
 
 #[tokio::test]
-async fn a_type_change_whose_second_answer_is_lost_is_told_as_it_is() {
+async fn a_type_change_whose_answers_are_lost_is_gone_on_with() {
+    for lost in [PUT, DELETE] {
+        let (fake, provider) = start().await;
+        let changes = swap(&fake, &provider).await;
+        fake.control().add(Fault::lose_answer().on(lost));
+        let applied = provider.apply(&zone(), &changes, &ApplyContext::default()).await.expect("it is done");
+        assert!(applied.is_done(), "{lost}: {applied:?}");
+        assert!(fake.set(GROUP, APEX, "CNAME", "www").is_some(), "{lost}");
+        assert_eq!((fake.control().count(DELETE), fake.control().count(PUT)), (2, 1), "{lost}: nothing is sent twice");
+    }
+}
+
+#[tokio::test]
+async fn a_type_change_whose_second_request_is_lost_is_told_as_it_is() {
     let (fake, provider) = start().await;
     let changes = swap(&fake, &provider).await;
-    fake.control().add(Fault::lose_answer().on(PUT));
+    fake.control().add(Fault::lose_request().on(PUT));
     let applied = provider.apply(&zone(), &changes, &ApplyContext::default()).await.expect("a part is done");
     assert!(matches!(outcome(&applied, "www", RrType::Cname), Outcome::Unknown(_)), "{applied:?}");
     assert!(outcome(&applied, "www", RrType::A).is_done() && outcome(&applied, "www", RrType::Aaaa).is_done());
     assert_eq!(fake.control().count(PUT), 1);
+}
+
+#[tokio::test]
+async fn a_type_change_that_is_begun_ends_after_the_deadline() {
+    let (fake, provider) = start().await;
+    let changes = swap(&fake, &provider).await;
+    // The time ends with the first deletion.
+    let fake = Arc::new(fake);
+    let host = fake.clone();
+    let left = move || Duration::from_secs(if host.control().count(DELETE) == 0 { 30 } else { 0 });
+    let context = ApplyContext { time_left: Some(Arc::new(left)), ..ApplyContext::default() };
+    let applied = provider.apply(&zone(), &changes, &context).await.expect("it is done");
+    assert!(applied.is_done(), "{applied:?}");
+}
+
+#[tokio::test]
+async fn a_type_change_that_waited_too_long_for_its_turn_is_not_begun() {
+    let (fake, provider) = start().await;
+    let changes = swap(&fake, &provider).await;
+    // Between looking whether there is time and sending, most of it goes by.
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let left = move || {
+        let look = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Duration::from_secs(if look < 2 { 30 } else { 3 })
+    };
+    let context = ApplyContext { time_left: Some(Arc::new(left)), ..ApplyContext::default() };
+    let applied = provider.apply(&zone(), &changes, &context).await.expect("it was judged");
+    assert!(applied.outcomes.values().all(|outcome| matches!(outcome, Outcome::NotTried)), "{applied:?}");
+    assert_eq!(fake.control().calls().len(), 0);
 }
 
 #[tokio::test]
