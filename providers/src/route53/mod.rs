@@ -50,6 +50,9 @@ const RECORDS_PER_SET: usize = 400;
 const SETS_PER_ZONE: u64 = 10_000;
 /// Calls at once after a pause: with more than one a second could see more than it grants.
 const BURST: u32 = 1;
+/// A bulk change, with all that follows when it is throttled or halved, and an urgent one beside it. While the host is at
+/// a change of a zone it refuses another (`PriorRequestNotComplete`), which then goes again.
+const CONCURRENT_WRITES: usize = 2;
 /// The longest zone id. Source: the service model, `ResourceId`.
 const ID_CHARACTERS: usize = 32;
 
@@ -201,8 +204,7 @@ impl DnsProvider for Route53 {
             granularity: Granularity::Set,
             // One budget for all of them.
             rates: [Kind::List, Kind::Get, Kind::Create, Kind::Update, Kind::Delete].map(rate).into(),
-            // While a change of a zone is under way another is refused (`PriorRequestNotComplete`).
-            concurrent_writes: 1,
+            concurrent_writes: CONCURRENT_WRITES,
             limits: Limits {
                 batch: Cost { values: BATCH_VALUES, octets: BATCH_CHARACTERS, ..Cost::UNLIMITED },
                 overhead: Cost::default(),

@@ -209,6 +209,30 @@ async fn an_urgent_write_is_the_next_call() {
     assert_eq!(operations.iter().position(|operation| operation == CHANGE), Some(1), "{operations:?}");
 }
 
+/// A bulk change that goes again and again holds no failover up, though the host is at that change at first.
+#[tokio::test]
+async fn an_urgent_write_passes_a_bulk_write_that_is_under_way() {
+    let world = World::new().await;
+    assert!(world.host.capabilities().concurrent_writes >= 2, "one place is for what is urgent");
+    let gate = Gate::new();
+    world.fake.control().add(Fault::hold(&gate).on(CHANGE));
+    world.fake.control().add(Fault::answer(errors::prior_request_not_complete()).on(CHANGE));
+    let (many, context) = (creations(100), ApplyContext::default());
+    let bulk = world.chunked.apply(&world.zone, &many, &context);
+    let urgent = async {
+        gate.arrived(1).await;
+        let context = ApplyContext { lane: Lane::Urgent, ..ApplyContext::default() };
+        let changes = ChangeSet::by_name([create(set("dead", "A", &["192.0.2.1"]))]);
+        let written = world.chunked.apply(&world.zone, &changes, &context).await;
+        let held = world.fake.sets(&world.id).len();
+        gate.release();
+        (written.expect("it is written"), held)
+    };
+    let (written, (urgent, held)) = futures::join!(bulk, urgent);
+    assert!(urgent.is_done() && written.expect("it is written").is_done());
+    assert_eq!((held, world.changes()), (3, 3), "the urgent set stood while nothing of the bulk did");
+}
+
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_the_next_one_its_turn() {
     let world = World::new().await;
