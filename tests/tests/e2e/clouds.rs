@@ -25,6 +25,8 @@ pub(crate) struct Cloud {
     pub(crate) config: String,
     /// The address and CNAME sets of the zone now.
     pub(crate) sets: Sets,
+    /// How many sets the zone has, those of every type.
+    pub(crate) count: Arc<dyn Fn() -> usize + Send + Sync>,
     /// Makes some of the calls to come fail, in every way from which a daemon must recover.
     pub(crate) trouble: Does,
     /// Takes the right to write from the daemon.
@@ -60,6 +62,10 @@ impl Cloud {
                 sets.filter_map(|set| address_set(&set.name.to_string(), &set.rr_type, set.ttl?, &set.values)).collect()
             }
         };
+        let count = {
+            let (fake, zone) = (fake.clone(), zone.clone());
+            move || fake.sets(&zone).len()
+        };
         let forbid = {
             let fake = fake.clone();
             move || fake.deny("ChangeResourceRecordSets", None)
@@ -73,6 +79,7 @@ impl Cloud {
             provider: "aws-route53",
             config: format!("endpoint-url = {url}\naccess-key-id = AKIDEXAMPLE\nsecret-access-key = example-key"),
             sets: Arc::new(sets),
+            count: Arc::new(count),
             trouble: Arc::new(trouble),
             forbid: Arc::new(forbid),
             rights: &["route53:ChangeResourceRecordSets"],
@@ -88,6 +95,10 @@ impl Cloud {
         let (url, project, folder) = (fake.url(), fake.project(), folder());
         let key = folder.path().join("key.json");
         std::fs::write(&key, fake.service_account_key()).unwrap();
+        let count = {
+            let (fake, zone) = (fake.clone(), zone.clone());
+            move || fake.sets(&zone).len()
+        };
         let sets = {
             let fake = fake.clone();
             move || {
@@ -111,6 +122,7 @@ impl Cloud {
             provider: "google-clouddns",
             config: format!("project-id = {project}\nendpoint-url = {url}\ncredentials-file = {}", key.display()),
             sets: Arc::new(sets),
+            count: Arc::new(count),
             trouble: Arc::new(trouble),
             forbid: Arc::new(forbid),
             rights: &["dns.changes.create"],
@@ -136,6 +148,10 @@ impl Cloud {
                 sets.filter_map(of_records).collect()
             }
         };
+        let count = {
+            let fake = fake.clone();
+            move || fake.sets("rg", ZONE).len()
+        };
         let forbid = {
             let fake = fake.clone();
             let scope = format!("/subscriptions/{SUBSCRIPTION}");
@@ -154,6 +170,7 @@ impl Cloud {
                  resourceGroup = rg\nresource-manager-url = {url}\nauthority-url = {url}"
             ),
             sets: Arc::new(sets),
+            count: Arc::new(count),
             trouble: Arc::new(trouble),
             forbid: Arc::new(forbid),
             rights: &["Microsoft.Network/dnsZones/A/write", "Microsoft.Network/dnsZones/CNAME/delete"],
@@ -237,5 +254,30 @@ async fn check_names_the_right_that_is_missing_on_every_cloud() {
             assert_eq!(found["mark"], "missing", "{}: {ill:#}", cloud.provider);
         }
         assert_eq!(finding(&ill, "zone")["mark"], "ok", "{}: reading still works", cloud.provider);
+    }
+}
+
+/// Giving up leaves the sets and takes nothing but the claims; after taking them over again, deleting leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn release_gives_up_or_deletes_on_every_cloud() {
+    for cloud in Cloud::all().await {
+        let (world, _mirror) = cloud.world().await;
+        let provider = cloud.provider;
+        let done = async |arguments: &[&str]| {
+            let ended = world.call(arguments).await;
+            assert_eq!(ended.code, 0, "{provider}: {arguments:?}: {}{}", ended.stdout, ended.stderr);
+        };
+        let empty = (cloud.count)();
+        world.clusters.put_all(&crate::life::federation());
+        done(&["apply"]).await;
+        let published = cloud.zone();
+        done(&["release", "--yes"]).await;
+        assert_eq!(cloud.zone(), published, "{provider}: giving up changed sets");
+        assert_eq!((cloud.count)(), empty + published.len(), "{provider}: something else is left");
+        let strange = world.call(&["plan", "--detailed-exitcode"]).await;
+        assert_eq!(strange.code, 4, "{provider}: what was given up is somebody else's: {}", strange.stdout);
+        done(&["apply", "--adopt", "exact"]).await;
+        done(&["release", "--delete", "--yes"]).await;
+        assert_eq!((cloud.count)(), empty, "{provider}: {:#?} is left", cloud.zone());
     }
 }
