@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const LEASE: Duration = Duration::from_secs(15);
+/// A safety net, in paused time: what has not come true by then never will.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 //----------- World ----------------------------------------------------------
 
@@ -157,8 +159,8 @@ impl Runner {
     /// How it stands once it has stood otherwise than `not`; gives the time that took.
     async fn until(&mut self, is_so: impl Fn(&Leadership) -> bool) -> Duration {
         let begun = Instant::now();
-        // Paused time goes on to the next thing that happens, so this ends.
         while !is_so(&self.leader.state().unwrap()) {
+            assert!(begun.elapsed() < PATIENCE, "it stays {:?}", self.leader.state());
             tokio::task::yield_now().await;
             tokio::time::advance(Duration::from_millis(100)).await;
         }
@@ -360,7 +362,9 @@ impl Replica {
     }
 
     async fn until(&self, is_so: impl Fn(&dns_syncd::engine::Status) -> bool) {
+        let begun = Instant::now();
         while !is_so(&self.handle.status().await.unwrap()) {
+            assert!(begun.elapsed() < PATIENCE, "it stays {:#?}", self.handle.status().await);
             tokio::time::advance(Duration::from_millis(100)).await;
         }
     }
