@@ -38,6 +38,7 @@ pub(super) enum Operation {
     ListHostedZonesByName,
     CreateHostedZone,
     DeleteHostedZone,
+    GetHostedZoneLimit,
     ListResourceRecordSets,
     ChangeResourceRecordSets,
 }
@@ -49,6 +50,7 @@ impl Operation {
             Self::ListHostedZonesByName => "listing the zones of one name",
             Self::CreateHostedZone => "creating a zone",
             Self::DeleteHostedZone => "deleting a zone",
+            Self::GetHostedZoneLimit => "asking how many sets a zone may hold",
             Self::ListResourceRecordSets => "reading sets",
             Self::ChangeResourceRecordSets => "changing sets",
         }
@@ -61,6 +63,7 @@ impl Operation {
             Self::ListHostedZonesByName => "`route53:ListHostedZonesByName` on `*`",
             Self::CreateHostedZone => "`route53:CreateHostedZone` on `*`",
             Self::DeleteHostedZone => "`route53:DeleteHostedZone` on `arn:aws:route53:::hostedzone/ID`",
+            Self::GetHostedZoneLimit => "`route53:GetHostedZoneLimit` on `arn:aws:route53:::hostedzone/ID`",
             Self::ListResourceRecordSets => "`route53:ListResourceRecordSets` on `arn:aws:route53:::hostedzone/ID`",
             Self::ChangeResourceRecordSets => "`route53:ChangeResourceRecordSets` on `arn:aws:route53:::hostedzone/ID`",
         }

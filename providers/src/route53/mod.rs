@@ -46,7 +46,7 @@ const BATCH_VALUES: u64 = 1000;
 const BATCH_CHARACTERS: u64 = 32_000;
 /// Values of one set. Source: <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-entities-records>.
 const RECORDS_PER_SET: usize = 400;
-/// Sets of one zone, unless AWS granted more. Source: as above.
+/// Sets of one zone where it cannot be asked how many AWS granted. Source: as above.
 const SETS_PER_ZONE: u64 = 10_000;
 /// Calls at once after a pause: with more than one a second could see more than it grants.
 const BURST: u32 = 1;
@@ -73,6 +73,20 @@ pub struct Route53 {
     calls_per_second: f64,
     /// Names of the zones seen so far. An id never changes its name.
     apexes: Arc<Mutex<BTreeMap<ZoneId, Fqdn>>>,
+    quota: Arc<Mutex<Quota>>,
+}
+
+/// How many sets the zone that was read last may hold.
+struct Quota {
+    /// Whose it is; `None` where it is still to be asked for.
+    zone: Option<ZoneId>,
+    sets: u64,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { zone: None, sets: SETS_PER_ZONE }
+    }
 }
 
 impl Route53 {
@@ -88,7 +102,7 @@ impl Route53 {
         let per_second = options.calls_per_second;
         // Which operation it names does not matter: one bucket is for all.
         let bucket = Bucket::new(Rate { operation: Kind::List, per_second, burst: BURST });
-        Self { client, bucket, calls_per_second: per_second, apexes: Arc::default() }
+        Self { client, bucket, calls_per_second: per_second, apexes: Arc::default(), quota: Arc::default() }
     }
 
     /// Sends a request until it is settled.
@@ -157,6 +171,10 @@ impl Route53 {
         self.apexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Names the zone in an error; without its name the id stands in the message.
     fn of_zone(&self, zone: &ZoneId, error: Error) -> Error {
         match self.known(zone) {
@@ -209,7 +227,7 @@ impl DnsProvider for Route53 {
                 batch: Cost { values: BATCH_VALUES, octets: BATCH_CHARACTERS, ..Cost::UNLIMITED },
                 overhead: Cost::default(),
                 records_per_set: Some(RECORDS_PER_SET),
-                sets_per_zone: Some(SETS_PER_ZONE),
+                sets_per_zone: Some(self.quota().sets),
                 // Source: the service model, `TTL`, 0 to 2147483647.
                 min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),
                 max_ttl: Ttl::MAX,

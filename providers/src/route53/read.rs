@@ -5,19 +5,24 @@
 //! and to go on from the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_sdk_route53::types::{ResourceRecordSet, RrType as HostType};
-use dnsprovider::{Cursor, Error, ErrorKind, Fqdn, Page, Snapshot, Version, ZoneId};
+use aws_sdk_route53::types::{HostedZoneLimitType, ResourceRecordSet, RrType as HostType};
+use dnsprovider::{Cursor, Error, ErrorKind, Fqdn, Page, RetryHint, Snapshot, TimeLeft, Version, ZoneId};
+use tokio::time::Instant;
 
-use super::Route53;
 use super::convert;
 use super::error::{Operation, error};
+use super::{Quota, Route53, SETS_PER_ZONE};
 use crate::cloud::{Failure, Turn};
 
 /// Sets on a page. Source: `ListResourceRecordSets`, "up to 300 resource record sets at a time".
 const PAGE: i32 = 300;
 /// Sets on a page from which one name is wanted: more than a name without routing policies has types.
 const FEW: i32 = 20;
+/// The longest that a page waits for a quota.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a list begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +53,7 @@ impl Route53 {
             let listed = self.list(zone, &place, PAGE, Turn::Bulk).await?;
             sets.extend(listed.sets);
             let Some((next, behind)) = listed.next else {
+                self.learn_quota(zone).await;
                 return Ok(Page { version: Version::default(), entries: entries(&sets)?, next: None });
             };
             // The last name may go on behind the page: it is given whole with the next.
@@ -61,6 +67,44 @@ impl Route53 {
                 });
             }
             place = self.onward(zone, &place, behind)?;
+        }
+    }
+
+    /// Asks once how many sets a zone may hold. Nothing else depends on it: who may not ask keeps to what every account
+    /// has, and where the host is busy the next whole read asks.
+    async fn learn_quota(&self, zone: &ZoneId) {
+        let Ok(id) = super::id(zone) else { return };
+        {
+            let mut quota = self.quota();
+            if quota.zone.as_ref() == Some(zone) {
+                return;
+            }
+            *quota = Quota { zone: Some(zone.clone()), ..Quota::default() };
+        }
+        let end = Instant::now() + QUOTA_PATIENCE;
+        let time_left: TimeLeft = Arc::new(move || end.saturating_duration_since(Instant::now()));
+        let answer = self
+            .send(Operation::GetHostedZoneLimit, Turn::Bulk, false, Some(&time_left), || {
+                self.client
+                    .get_hosted_zone_limit()
+                    .hosted_zone_id(id)
+                    .r#type(HostedZoneLimitType::MaxRrsetsByZone)
+                    .send()
+            })
+            .await;
+        let told = answer.map(|answer| answer.limit().and_then(|limit| u64::try_from(limit.value()).ok()));
+        let mut quota = self.quota();
+        if quota.zone.as_ref() != Some(zone) {
+            return;
+        }
+        match told {
+            Ok(sets) => quota.sets = sets.filter(|sets| *sets > 0).unwrap_or(SETS_PER_ZONE),
+            Err(failure) => {
+                tracing::debug!(error = failure.error.chain(), "the zone's quota of sets is not known");
+                if failure.error.retry() != RetryHint::Never {
+                    quota.zone = None;
+                }
+            }
         }
     }
 

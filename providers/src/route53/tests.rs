@@ -198,7 +198,8 @@ async fn a_recorded_list_is_read() {
     let wire = Wire::new(move |_, _| (200, body.clone()));
     let host = wire.host(&with_key(SecretSource::Inline("s3cret".into()))).await;
     let read = host.read_zone(&ZoneId("Z040120927RX9CM38HPQQ".into())).await.unwrap();
-    assert_eq!((read.len(), wire.seen().len()), (9, 1));
+    let lists = wire.seen().iter().filter(|(uri, _)| uri.contains("/rrset")).count();
+    assert_eq!((read.len(), lists), (9, 1));
     let at = |owner: &str| -> Vec<Entry> { read.at(&Fqdn::parse(owner).unwrap()).to_vec() };
     assert_eq!(at("fullcr1stal.tk").iter().filter(|entry| entry.data.set.is_opaque()).count(), 2, "SOA and NS");
     let [texts] = at("_acme-challenge.createrecordset.fullcr1stal.tk").try_into().unwrap();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dns_conformance::fakes::route53::{Element, RecordSet};
+use dns_conformance::fakes::faults::Fault;
+use dns_conformance::fakes::route53::{Element, RecordSet, errors};
 use dnsprovider::{DnsProvider, DnsProviderExt, ErrorKind, Fqdn, RecordData, ZoneId};
 
 use super::world::{APEX, World, creations, key, name, options};
@@ -211,4 +212,29 @@ async fn a_zone_that_still_holds_sets_is_kept() {
     let error = world.host.delete_zone(&world.zone).await.expect_err("it holds a set");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(world.fake.zones().len(), 1);
+}
+
+/// AWS raises the quota of a zone on request: what it granted counts, and it is asked for once.
+#[tokio::test]
+async fn a_zone_tells_how_many_sets_it_may_hold() {
+    let world = World::new().await;
+    let allowed = |world: &World| world.host.capabilities().limits.sets_per_zone;
+    assert_eq!(allowed(&world), Some(10_000), "before it was read");
+    world.fake.limits(|limits| limits.sets_per_zone = 50_000);
+    // Who is turned away asks with the next read.
+    world.fake.control().add(Fault::answer(errors::internal_failure()).on("GetHostedZoneLimit"));
+    for expected in [10_000, 50_000, 50_000] {
+        world.read().await;
+        assert_eq!(allowed(&world), Some(expected));
+    }
+    assert_eq!(world.fake.control().count("GetHostedZoneLimit"), 2);
+
+    let world = World::new().await;
+    world.fake.limits(|limits| limits.sets_per_zone = 50_000);
+    world.fake.deny("GetHostedZoneLimit", None);
+    for _ in 0..2 {
+        assert_eq!(world.read().await.len(), 2, "the zone is read all the same");
+    }
+    assert_eq!(allowed(&world), Some(10_000));
+    assert_eq!(world.fake.control().count("GetHostedZoneLimit"), 1);
 }
