@@ -59,6 +59,10 @@ fn what_is_wrong_is_told_with_its_line() {
         ("[Global]\nproject-id = a/b\n", "`project-id` in [Global]: `a/b` is not the id of a project"),
         ("[Global]\nproject-id = ..\n", "is not the id of a project"),
         ("[Global]\nendpoint-url = dns.example\n", "`endpoint-url` in [Global]: `dns.example` is not an address"),
+        (
+            "[Global]\nendpoint-url = http://127.0.0.1.example\n",
+            "`endpoint-url` in [Global]: `http` would show the access",
+        ),
         ("[Global]\ntoken-url = ftp://a\n", "`token-url` in [Global]: `ftp://a` is not an address"),
         (
             "[Global]\ntoken-url = https://a\ncredentials-file = /k\n",
@@ -90,7 +94,7 @@ async fn opening_sends_nothing_and_reads_the_key() {
         home: None,
         mode: OpenMode::Serve,
     };
-    let provider = open(config("[Global]\nendpoint-url = http://192.0.2.1\n")).await.unwrap().provider;
+    let provider = open(config("[Global]\nendpoint-url = https://192.0.2.1\n")).await.unwrap().provider;
     let able = provider.capabilities();
     assert_eq!((provider.name(), able.claims, able.conditional_writes), ("google-clouddns", false, true));
     let error = open(config("[Global]\ncredentials-file = /nowhere/key.json\n")).await.unwrap_err();

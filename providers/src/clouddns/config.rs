@@ -1,5 +1,6 @@
 //! The keys of `[Global]` for Cloud DNS.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use dnsprovider::Error;
@@ -101,7 +102,12 @@ impl Options {
                 path.map_or(Login::ApplicationDefault, Login::File)
             }
         };
-        Ok(Self { project, login, endpoint: url(&global, "endpoint-url")?, rates: Rates::default() })
+        let endpoint = url(&global, "endpoint-url")?;
+        if endpoint.as_deref().is_some_and(|text| !is_private(text)) {
+            let why = "`http` would show the access tokens to others; write `https://…`";
+            return Err(global.invalid("endpoint-url", why));
+        }
+        Ok(Self { project, login, endpoint, rates: Rates::default() })
     }
 }
 
@@ -109,6 +115,14 @@ fn url(global: &Section, key: &str) -> Result<Option<String>, ConfigError> {
     let is_http = |text: &str| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     let expected = "an address such as `https://dns.example`";
     global.read(key, expected, |text| is_http(text).then(|| text.trim_end_matches('/').to_owned()))
+}
+
+/// Whether nobody on the way can read what is sent to an address: `https`, or `http` that stays on this machine.
+fn is_private(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    url.scheme() == "https" || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Project ids are plain, old ones have a domain and a colon before them. Whatever else is in one would end up in the
