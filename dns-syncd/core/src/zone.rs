@@ -91,6 +91,11 @@ impl ZoneView {
             Some(ledgers) => zone.take_over(ledgers, snapshot),
             None => zone.load(snapshot),
         }
+        for owner in &self.kept {
+            if zone.naming.parse(owner).is_some() {
+                zone.keep_name(owner, true);
+            }
+        }
         zone.total_sets = self.total_sets;
         zone
     }

@@ -33,6 +33,7 @@ enum Half {
 }
 
 struct World {
+    settings: Settings,
     store: ZoneStore,
     daemon: Reconciler,
     now: Timestamp,
@@ -45,8 +46,10 @@ impl World {
         let mut able: Capabilities = memory::capabilities();
         able.claims = claims;
         able.atomicity = Atomicity::Set;
-        let daemon = Reconciler::new(Settings::new("fed", zone.clone()), &able);
-        let mut world = Self { store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000) };
+        let settings = Settings::new("fed", zone.clone());
+        let daemon = Reconciler::new(settings.clone(), &able);
+        let now = Timestamp(1_800_000_000_000);
+        let mut world = Self { settings, store: ZoneStore::new("test", zone), daemon, now };
         world.answer("z1");
         world.sync(None);
         assert!(world.holds(RrType::A));
@@ -151,6 +154,8 @@ fn a_lingering_name_of_which_only_the_addresses_went_gets_its_cname_with_the_nex
         assert_eq!(world.holds(RrType::A), goes == Lost, "{what}");
         assert_eq!(world.holds(RrType::Cname), matches!(comes, Done | Unheard), "{what}");
 
+        // Nor is it forgotten when the settings are read again.
+        world.daemon.set_settings(world.settings.clone());
         world.wait(Duration::from_mins(10));
         world.sync(None);
         assert!(world.holds(RrType::Cname) && !world.holds(RrType::A), "{what}: nobody thinks of the name any more");
