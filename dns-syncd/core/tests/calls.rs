@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Writes until nothing is left or nothing may be written now.
-    fn write(&mut self, refuse: impl Fn(&Batch) -> Option<Applied>) -> Vec<FollowUp> {
+    fn write(&mut self, mut refuse: impl FnMut(&Batch) -> Option<Applied>) -> Vec<FollowUp> {
         let mut follows = Vec::new();
         self.daemon.plan(self.now);
         while let Some(batch) = self.next_batch() {
@@ -142,6 +142,29 @@ fn a_service_that_fits_into_no_call_is_written_in_three_steps_without_its_credit
         let RecordData::Txt(text) = record else { panic!("no text: {record}") };
         assert!(text.len() <= 3_800);
     }
+}
+
+#[test]
+fn bulk_work_does_not_go_with_what_is_urgent() {
+    let mut world = World::new("fed");
+    let id = |name: &str| ServiceId::new("shop", name);
+    for (number, cluster) in ["a", "b"].into_iter().enumerate() {
+        world.answer(cluster, &[], BTreeMap::from([(id("web"), copy(address(number)))]));
+    }
+    world.write(|_| None);
+    world.now = world.now.plus(Duration::from_mins(1));
+    let dead = ServiceCopy { ready: false, ..copy(address(0)) };
+    for (name, copy) in [("api", copy(address(2))), ("web", dead), ("zoo", copy(address(3)))] {
+        let event = SourceEvent::Service { cluster: "a".into(), service: id(name), copy: Some(copy) };
+        world.daemon.observe(event, world.now);
+    }
+    let mut calls = Vec::new();
+    world.write(|batch| {
+        let of = |name: &str| batch.changes.changes().any(|change| change.key.owner.as_str().contains(name));
+        calls.push(["web.", "api.", "zoo."].map(of));
+        None
+    });
+    assert_eq!(calls, [[true, false, false], [false, true, true]]);
 }
 
 //----------- Refused for good -----------------------------------------------

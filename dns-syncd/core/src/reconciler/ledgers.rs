@@ -14,7 +14,7 @@ use super::outcome::{Fate, backoff};
 use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler, RefusedSet, Written};
 use crate::event::{Place, Timestamp};
 use crate::ledger::{Ledger, place_of};
-use crate::plan::{PlannedChange, ServicePlan};
+use crate::plan::{PlannedChange, ServicePlan, Urgency};
 use crate::zone::Ownership;
 
 /// A unit as the host takes it, with the planned changes in it.
@@ -45,6 +45,11 @@ impl Reconciler {
         'queue: for (urgency, key) in &self.queue {
             if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
                 continue;
+            }
+            // Of a call that is all or nothing, a set that is refused stops the others: no bulk work goes with failovers.
+            let is_urgent = |urgency: Urgency| urgency <= Urgency::DeadAddress;
+            if self.whole_calls && !is_urgent(*urgency) && batch.urgency.is_some_and(is_urgent) {
+                break;
             }
             let Some(plan) = self.plans.get(key) else { continue };
             for group in self.groups(key, plan, now) {

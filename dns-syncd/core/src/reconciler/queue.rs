@@ -16,7 +16,8 @@ impl Reconciler {
     ///
     /// On a host that stores no claims a unit is all of a service with its TXT set. Where that fits into no call, or the
     /// host changes sets one by one, the service goes in three steps, which follow from what the TXT set lists: first it
-    /// lists old and new, then the sets change name by name, then it lists the new alone.
+    /// lists old and new, then the sets change name by name, then it lists the new alone. Where a call is all or nothing,
+    /// what is urgent goes without bulk work, of which one bad set would hold it up.
     ///
     /// Every batch must be given back to [`Reconciler::record`] or [`Reconciler::abandon`].
     pub fn next_batch(&mut self, now: Timestamp, mut fits: impl FnMut(&Unit) -> bool) -> Option<Batch> {
