@@ -176,13 +176,15 @@ async fn a_key_file_that_is_none_is_named_and_not_quoted() {
     assert!(error.to_string().contains("gone.json"), "{error}");
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+/// Collects what is logged, until it is looked at.
+#[derive(Clone)]
+struct Log(Arc<Mutex<Option<Vec<u8>>>>);
 
 impl Write for Log {
     fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panics").extend_from_slice(octets);
+        if let Some(log) = &mut *self.0.lock().expect("nobody panics") {
+            log.extend_from_slice(octets);
+        }
         Ok(octets.len())
     }
 
@@ -201,9 +203,10 @@ impl<'a> MakeWriter<'a> for Log {
 #[tokio::test]
 async fn no_secret_is_logged_or_told() {
     let world = World::start().await;
-    let log = Log::default();
+    let log = Log(Arc::new(Mutex::new(Some(Vec::new()))));
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: one of a single test misses lines whose call sites others have met before.
+    tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
     let key = world.fake.user_key();
     let login = Login::File(world.file("user.json", &key));
     let provider =
@@ -214,8 +217,8 @@ async fn no_secret_is_logged_or_told() {
     world.fake.control().add(Fault::lose_answer().on("dns.managedZones.list"));
     let error = provider.zones(None).await.expect_err("it may not");
     let told = format!("{printed} {error} {error:?} {}", error.chain());
-    drop(guard);
-    let logged = String::from_utf8(log.0.lock().expect("nobody panics").clone()).expect("text");
+    let logged = log.0.lock().expect("nobody panics").take().expect("it was not looked at");
+    let logged = String::from_utf8(logged).expect("text");
     assert!(logged.contains("sending the request again"), "the log is that of the calls");
     for secret in ["fake-client-secret", "fake-refresh-token", "ya29.fake"] {
         assert!(!told.contains(secret) && !logged.contains(secret), "{secret}");
