@@ -19,5 +19,6 @@ mod life;
 mod members;
 mod program;
 mod replicas;
+mod rights;
 mod truth;
 mod world;
