@@ -314,6 +314,7 @@ impl Engine {
             }
             Ok(Done::Watching(Err(error))) => self.watch_broke(&error),
             Ok(Done::Audited(page)) => {
+                self.walk.learn_limits();
                 let names = self.audit.take(page, &self.walk.reconciler, now);
                 self.suspect(names);
             }

@@ -286,9 +286,15 @@ impl Walk {
         Some(Call::ReadNames(names))
     }
 
+    /// A host may tell of its limits whenever it is asked for something.
+    pub(super) fn learn_limits(&mut self) {
+        self.reconciler.set_limits(&self.host.capabilities().limits);
+    }
+
     /// Takes the answer to a call in.
     pub(super) fn take(&mut self, answer: Answer) -> Taken {
         let now = self.now();
+        self.learn_limits();
         match answer {
             Answer::Zone(_) | Answer::Names(..) => self.reading = false,
             Answer::Written(..) => self.writing = self.writing.saturating_sub(1),
@@ -300,8 +306,6 @@ impl Walk {
                 self.reread_zone = false;
                 self.read_first = false;
                 self.reread.clear();
-                // A host may have told of its limits while it was read.
-                self.reconciler.set_limits(&self.host.capabilities().limits);
                 self.reconciler.load_zone(snapshot, now);
                 Taken { zone_read: true, ..Taken::default() }
             }

@@ -48,6 +48,8 @@ const CONCURRENT_WRITES: usize = 2;
 const QUOTA_PATIENCE: Duration = Duration::from_secs(5);
 /// Quotas that could not be read are asked for again after this time.
 const QUOTA_AGAIN: Duration = Duration::from_mins(1);
+/// Quotas that were read are taken for true for this time.
+const QUOTA_LASTS: Duration = Duration::from_hours(1);
 
 /// Opens the backend as the registry asks for it. Nothing is sent: the first call connects.
 ///
@@ -72,7 +74,7 @@ pub struct CloudDns {
 /// What is known of the project's quotas.
 #[derive(Debug, Default)]
 struct Learning {
-    settled: bool,
+    settled: Option<Instant>,
     tried: Option<Instant>,
     doubted: Option<Instant>,
 }
@@ -93,11 +95,11 @@ impl CloudDns {
         })
     }
 
-    /// Reads the quotas, once; a caller who may not read them, or not now, goes on with those of new projects.
+    /// Reads the quotas, once an hour, since somebody may be granted more; a caller who may not read them, or not now, goes on with those of new projects.
     async fn learn_quotas(&self) {
         let mut learning = self.learning.lock().await;
         let recently = learning.tried.is_some_and(|tried| tried.elapsed() < QUOTA_AGAIN);
-        if learning.settled || recently {
+        if learning.settled.is_some_and(|at| at.elapsed() < QUOTA_LASTS) || recently {
             return;
         }
         learning.tried = Some(Instant::now());
@@ -110,7 +112,7 @@ impl CloudDns {
         });
         let trouble = match tokio::time::timeout(QUOTA_PATIENCE, request).await {
             Ok(Ok(project)) => {
-                learning.settled = true;
+                learning.settled = Some(Instant::now());
                 let quotas = project.quota.as_ref().map(Quotas::reported).unwrap_or_default();
                 *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = quotas;
                 return;
@@ -119,7 +121,7 @@ impl CloudDns {
             Err(_) => error(ErrorKind::Timeout, "reading the quotas: no answer in time"),
         };
         if trouble.kind() == ErrorKind::PermissionDenied {
-            learning.settled = true;
+            learning.settled = Some(Instant::now());
             tracing::warn!(error = trouble.chain(), "assuming the quotas of a new project");
         } else {
             tracing::debug!(error = trouble.chain(), "the quotas are not known yet");

@@ -48,11 +48,11 @@ impl CloudDns {
     }
 
     /// Who may read a single zone cannot list it, and has to know the managed zone's name: the one that this backend
-    /// gives, and most people.
+    /// gives, and most people. A private zone of that name is not taken: a public one of the apex may have another name.
     async fn zone_alone(&self, apex: Option<&Fqdn>) -> Option<Vec<Zone>> {
         let apex = apex?;
         let held = self.get_zone("looking up the zone", &zone_names(apex).next()?).await.ok()?;
-        self.known(&held).filter(|zone| zone.apex == *apex).map(|zone| vec![zone])
+        self.known(&held).filter(|zone| zone.apex == *apex && !zone.private).map(|zone| vec![zone])
     }
 
     /// The apex of a zone, asked for once.
