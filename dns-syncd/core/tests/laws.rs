@@ -206,7 +206,11 @@ impl World {
             }
             Step::Unknown(index) if self.said.contains_key(index) => {
                 self.in_sight.remove(index);
-                self.disappeared.remove(index);
+                // Who has left comes back by an answer, not by being lost again.
+                let left = |at: &Timestamp| now >= at.plus(self.settings.leave_delay);
+                if !self.disappeared.get(index).is_some_and(left) {
+                    self.disappeared.remove(index);
+                }
                 let reason = "no answer".into();
                 self.daemon.observe(SourceEvent::Unknown { cluster: cluster(*index).into(), since: None, reason }, now);
             }
