@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use dns_providers::{OpenMode, Opened};
+use dns_sync_core::Naming;
+use dns_sync_core::report::RecordReport;
 use dns_sync_core::zone::{Ownership, ZoneView};
 use dns_syncd::clusters::{ClusterReport, ClusterStatus, clusters};
 use dns_syncd::config::{Config, Form};
@@ -122,7 +124,7 @@ async fn provider(config: &Config, opened: &Opened, findings: &mut Vec<Finding>)
     let used = snapshot.entries.values().map(Vec::len).sum();
     view.load(snapshot);
     let foreign = view.iter().filter(|entry| view.ownership(entry) == Ownership::Foreign).count();
-    let wanted = wanted(config, settings).await;
+    let wanted = wanted(config, settings, capabilities.claims).await;
     findings.extend(rights(provider, &zone).await);
     let allowed = capabilities.limits.sets_per_zone;
     let shortfall = match (allowed, wanted) {
@@ -145,11 +147,14 @@ async fn provider(config: &Config, opened: &Opened, findings: &mut Vec<Finding>)
     Ok(Some(zone))
 }
 
-/// How many sets the sources want.
-async fn wanted(config: &Config, settings: dns_sync_core::Settings) -> Option<usize> {
+/// How many sets the sources want, on hosts that store no claims with the one of each service that lists them.
+async fn wanted(config: &Config, settings: dns_sync_core::Settings, claims: bool) -> Option<usize> {
+    let naming = Naming::new(&settings);
     let (mut source, resolver) = (open::source(config).ok()?, open::resolver(config).ok()?);
     let (records, ..) = engine::records(settings, &mut *source, &resolver, &SystemClock::default()).await.ok()?;
-    Some(records.len())
+    let service = |record: &RecordReport| naming.parse(&Fqdn::parse(&record.name).ok()?).map(|(service, _)| service);
+    let services: BTreeSet<_> = records.iter().filter_map(service).collect();
+    Some(records.len() + if claims { 0 } else { services.len() })
 }
 
 /// Looks at name servers, negative TTL and delegation.

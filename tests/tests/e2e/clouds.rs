@@ -245,6 +245,9 @@ async fn check_names_the_right_that_is_missing_on_every_cloud() {
         for about in ["provider", "zone", "rights"] {
             assert_eq!(finding(&well, about)["mark"], "ok", "{}: {well:#}", cloud.provider);
         }
+        let zone = finding(&well, "zone")["detail"].as_str().unwrap();
+        let wanted = if cloud.provider == "azure-azuredns" { "26 wanted" } else { "29 wanted" };
+        assert!(zone.contains(wanted), "{}: 26 sets, and where claims need them 3 more: {zone}", cloud.provider);
         assert!(cloud.zone().is_empty(), "{}: check wrote {:?}", cloud.provider, cloud.zone());
         (cloud.forbid)();
         let ill = check(&world, 1).await;
