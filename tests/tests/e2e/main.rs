@@ -18,6 +18,7 @@ mod killed;
 mod life;
 mod members;
 mod program;
+mod real;
 mod replicas;
 mod rights;
 mod truth;
