@@ -10,6 +10,7 @@ mod kube;
 mod mirror;
 mod moto;
 mod process;
+mod wire;
 
 pub use coredns::CoreDns;
 pub use dns::{Answer, query, try_query};
@@ -17,6 +18,7 @@ pub use etcd::{Etcd, EtcdVersion};
 pub use kube::{KUBE_APISERVER, KubeApi, KubeUser};
 pub use mirror::Mirror;
 pub use moto::{MOTO, Moto};
+pub use wire::{AFTERMATH, Way, Wire};
 
 use std::path::{Path, PathBuf};
 
