@@ -3,9 +3,11 @@
 //! `tests/run` gets the programs; this module only finds them, so `cargo test` alone never downloads anything.
 //! A server that is dropped is killed. Nothing waits a fixed time: readiness is what the process itself reports.
 
+pub mod certificates;
 mod coredns;
 mod dns;
 mod etcd;
+mod helm;
 mod kube;
 mod mirror;
 mod moto;
@@ -15,6 +17,7 @@ mod wire;
 pub use coredns::CoreDns;
 pub use dns::{Answer, query, try_query};
 pub use etcd::{Etcd, EtcdVersion};
+pub use helm::HELM;
 pub use kube::{KUBE_APISERVER, KubeApi, KubeUser};
 pub use mirror::Mirror;
 pub use moto::{MOTO, Moto};

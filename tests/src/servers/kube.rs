@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{Process, start_on_free_ports};
-use super::{Etcd, Program};
+use super::{Etcd, Program, certificates};
 
 /// kube-apiserver 1.34. Not looked for on `PATH`: whatever is there, only its variable says which.
 pub const KUBE_APISERVER: Program =
@@ -19,6 +19,8 @@ const LISTENS: [&str; 1] = ["Serving securely on"];
 /// What it writes to etcd by itself, the last of which makes it usable: namespaces and the roles that RBAC brings.
 const WRITES: [&str; 4] =
     ["namespaces/kube-system", "namespaces/default", "clusterroles/cluster-admin", "clusterrolebindings/cluster-admin"];
+/// The second token of the plain user.
+const RENEWED: &str = "renewed-token-of-dns-syncd";
 /// Checks before a start counts as failed, and the pause between two.
 const TRIES: u32 = 1200;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -106,6 +108,12 @@ impl KubeApi {
         token(user)
     }
 
+    /// Another token of `dns-syncd`, as it is given when credentials rotate. Certificates of
+    /// [`certificates::AUTHORITY`] are accepted as well, for the user that they name.
+    pub fn renewed_token(&self) -> String {
+        RENEWED.to_owned()
+    }
+
     /// Ends the process as a crash does. The objects stay for [`KubeApi::restart`].
     pub fn kill(&mut self) {
         self.process.kill();
@@ -147,7 +155,8 @@ fn token(user: KubeUser) -> String {
 /// The tokens, and the key that service account tokens would be signed with.
 fn prepare(folder: &Path) {
     let masters = format!("{},admin,1,\"system:masters\"\n", token(KubeUser::Admin));
-    let plain = format!("{},dns-syncd,2\n", token(KubeUser::Plain));
+    let plain = format!("{},dns-syncd,2\n{RENEWED},dns-syncd,2\n", token(KubeUser::Plain));
+    std::fs::write(folder.join("clients.crt"), certificates::AUTHORITY).expect("the temporary folder can be written");
     std::fs::write(folder.join("tokens.csv"), masters + &plain).expect("the temporary folder can be written");
     std::fs::write(folder.join("accounts.key"), ACCOUNTS_KEY).expect("the temporary folder can be written");
 }
@@ -162,6 +171,8 @@ fn launch(name: &str, etcd_url: &str, port: u16, folder: &Path) -> Process {
         .arg(folder.join("certificates"))
         .arg("--token-auth-file")
         .arg(folder.join("tokens.csv"))
+        .arg("--client-ca-file")
+        .arg(folder.join("clients.crt"))
         .arg("--service-account-key-file")
         .arg(folder.join("accounts.key"))
         .arg("--service-account-signing-key-file")

@@ -110,7 +110,8 @@ impl World {
         (self.provider, text.trim_start_matches("[Global]\n").to_owned())
     }
 
-    fn config(&self) -> PathBuf {
+    /// The daemon's own file.
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("dns-syncd.conf")
     }
 
