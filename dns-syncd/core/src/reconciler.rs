@@ -91,6 +91,8 @@ const HASH_PAUSE: Duration = Duration::from_secs(1);
 struct Written {
     at: Timestamp,
     revision: u64,
+    /// Before the name had rested from the write before.
+    early: bool,
 }
 
 /// The state of one zone's reconciliation.

@@ -41,7 +41,7 @@ pub struct Settings {
     pub leave_delay: Duration,
     /// How long a claimed topology name outlives its place.
     pub topology_linger: Duration,
-    /// A set is not changed again sooner, failovers excepted.
+    /// A set is not changed again sooner, failovers excepted; of these none comes sooner after one that did.
     pub min_interval: Duration,
     /// Publish `spec.externalIPs`.
     pub external_ips: bool,

@@ -11,7 +11,7 @@ use dnsprovider::{
 };
 
 use super::outcome::{Fate, backoff};
-use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler, RefusedSet, Written};
+use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler, RefusedSet};
 use crate::event::{Place, Timestamp};
 use crate::ledger::{Ledger, place_of};
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
@@ -375,7 +375,7 @@ impl Reconciler {
             entries.insert(place, entry);
         }
         self.zone.set_name(owner, entries);
-        self.written.insert(owner.clone(), Written { at: now, revision: version.revision });
+        self.mark_written(owner, version.revision, now);
         self.refused_sets.remove(&change.key);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dnsprovider::{Applied, Change, ChangeSet, Entry, Error, Fqdn, Outcome, RetryHint, Version};
 
-use super::{Batch, Failure, PlanKey, Reconciler, Written};
+use super::{Batch, Failure, PlanKey, Reconciler};
 use crate::event::Timestamp;
 use crate::plan::ServicePlan;
 use crate::zone::Ownership;
@@ -157,7 +157,7 @@ impl Reconciler {
             self.guard.wrote(&planned, now);
         }
         self.guard.claimed(self.zone.claimed_sets(), now);
-        self.written.insert(owner.clone(), Written { at: now, revision: version.revision });
+        self.mark_written(owner, version.revision, now);
     }
 
     /// Counts or forgets the failure of a plan; true when the zone should be read again.

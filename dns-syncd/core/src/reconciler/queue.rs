@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::{Change, ChangeSet, Fqdn, Unit, order};
 
-use super::{Batch, HASH_PAUSE, Reconciler};
+use super::{Batch, HASH_PAUSE, Reconciler, Written};
 use crate::event::Timestamp;
 use crate::guard::Limit;
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
@@ -68,13 +68,37 @@ impl Reconciler {
         if self.verdict.frozen { None } else { planned.additions(limits.into_iter().flatten().min()) }
     }
 
-    /// A set that was just written waits for the minimal interval, unless its addresses died.
+    /// A name that was just written waits for the minimal interval. A failover does not, unless the write before it did
+    /// not wait either: then it waits like everything else, and what follows a write that came before its time makes up
+    /// for it. So a name is written once for each interval and one time more, however much its endpoints flap.
     pub(super) fn is_due(&self, planned: &PlannedChange, now: Timestamp) -> bool {
-        planned.urgency == Urgency::Failover
-            || self
-                .written
-                .get(&planned.change.key.owner)
-                .is_none_or(|written| now >= written.at.plus(self.settings.min_interval))
+        self.due_at(planned).is_none_or(|due| now >= due)
+    }
+
+    /// When a change may be written; `None` where nothing was written lately.
+    fn due_at(&self, planned: &PlannedChange) -> Option<Timestamp> {
+        let last = self.written.get(&planned.change.key.owner)?;
+        Some(match planned.urgency {
+            Urgency::Failover if !last.early => last.at,
+            Urgency::Failover => last.at.plus(self.settings.min_interval),
+            _ => self.rested_at(last),
+        })
+    }
+
+    /// When a name has rested for as long as its last write asks for.
+    fn rested_at(&self, last: &Written) -> Timestamp {
+        last.at.plus(self.settings.min_interval * if last.early { 2 } else { 1 })
+    }
+
+    /// Notes that a name was written.
+    pub(super) fn mark_written(&mut self, owner: &Fqdn, revision: u64, now: Timestamp) {
+        let early = match self.written.get(owner) {
+            // Another set of the same write.
+            Some(last) if last.at == now => last.early,
+            Some(last) => now < self.rested_at(last),
+            None => false,
+        };
+        self.written.insert(owner.clone(), Written { at: now, revision, early });
     }
 
     /// When time alone changes something next.
@@ -83,10 +107,7 @@ impl Reconciler {
         let lingers = self.lost_places.values().map(|at| at.plus(settings.topology_linger));
         let of_sets = self.refused_sets.values().map(|refused| &refused.failure);
         let retries = self.failures.values().chain(of_sets).map(|failure| failure.until);
-        let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| {
-            let written = self.written.get(&planned.change.key.owner)?;
-            Some(written.at.plus(settings.min_interval))
-        });
+        let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| self.due_at(planned));
         let window = self.hash.as_ref().and_then(|_| self.guard.next_change(settings.guard.window));
         let hash = self.hashed.filter(|_| self.hash_due).map(|at| at.plus(HASH_PAUSE));
         lingers
