@@ -42,3 +42,21 @@ impl Health {
         self.ready.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stands_still_is_stuck() {
+        let health = Health::new();
+        assert_eq!(health.stuck(), None, "it has not begun");
+        health.beat();
+        tokio::time::advance(STUCK).await;
+        assert_eq!(health.stuck(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(health.stuck(), Some(STUCK + Duration::from_secs(1)));
+        health.beat();
+        assert_eq!(health.stuck(), None, "it goes on");
+    }
+}
