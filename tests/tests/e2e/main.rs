@@ -19,6 +19,7 @@ mod life;
 mod members;
 mod program;
 mod real;
+mod real_life;
 mod replicas;
 mod rights;
 mod truth;

@@ -136,7 +136,7 @@ pub(crate) struct Real {
     pub(crate) clusters: Vec<Cluster>,
     pub(crate) world: World,
     pub(crate) kubeconfigs: TempDir,
-    _etcd: Etcd,
+    pub(crate) etcd: Etcd,
     _coredns: CoreDns,
 }
 
@@ -152,7 +152,7 @@ impl Real {
         }
         let kubeconfigs = tempfile::tempdir().unwrap();
         let world = World::on_etcd(&etcd.url(), coredns.address());
-        let real = Self { clusters, world, kubeconfigs, _etcd: etcd, _coredns: coredns };
+        let real = Self { clusters, world, kubeconfigs, etcd, _coredns: coredns };
         for cluster in &real.clusters {
             real.join(cluster);
         }
@@ -169,6 +169,17 @@ impl Real {
     pub(crate) fn configure(&self, sync: &str) {
         let folder = self.kubeconfigs.path().display();
         self.world.configure(&format!("{sync}\n[Source]\nkind = clusters\npath = {folder}"));
+    }
+
+    /// Waits until etcd holds such a value of the zone.
+    pub(crate) async fn until_some_key(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        for _ in 0..1200 {
+            if self.etcd.list("/skydns/").await.values().any(|value| is_so(value)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{what}: {:?}", self.etcd.list("/skydns/").await);
     }
 
     /// Waits until the daemon has logged this.

@@ -19,9 +19,9 @@ use crate::truth::{Existence, FEDERATION, Question, Truth, Want, ZONE};
 /// How long a disappeared or unreachable cluster is only unknown here.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// A safety net: what has not come true by then never will.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at what is not true yet.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// A federation and everything around it.
 #[derive(Debug)]
@@ -113,6 +113,13 @@ impl World {
     /// The daemon's own file.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("dns-syncd.conf")
+    }
+
+    /// A copy of the daemon's own file as it is now, for a replica.
+    pub(crate) fn copy_of_config(&self, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(format!("{name}.conf"));
+        std::fs::copy(self.config(), &copy).unwrap();
+        copy
     }
 
     /// Starts `dns-syncd run`.
