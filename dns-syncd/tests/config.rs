@@ -166,10 +166,19 @@ fn a_source_is_missed_only_by_those_who_read_it() {
 }
 
 #[test]
-fn what_this_build_does_not_have_is_said_in_the_words_and_at_the_place_of_the_config() {
-    let config = with("[Source]\nkind = federation\n").unwrap();
-    let error = config.lacks_source().to_string();
-    assert!(error.starts_with("d.conf:7:1: `kind` in [Source]: `federation` is not in this build; hint: "), "{error}");
+fn a_federation_takes_no_path_and_no_exports() {
+    let source = |rest: &str| {
+        let file = format!("[Federation]\nname = f\nzone-name = example.com\n[Source]\nkind = federation\n{rest}");
+        read(&file).map(|config| config.source.kind)
+    };
+    assert_eq!(source("kubeconfig = a\nselect = annotated\n"), Ok(Some(SourceKind::Federation)));
+    assert_eq!(source("path =\n"), Ok(Some(SourceKind::Federation)));
+    let error = source("path = p\n").unwrap_err();
+    assert!(error.starts_with("d.conf:6:1: `path` in [Source]: kind `federation` reads no files; hint: "), "{error}");
+    let error = source("select = exported\n").unwrap_err();
+    assert!(error.starts_with("d.conf:6:1: `select` in [Source]: ") && error.contains("ServiceExport"), "{error}");
+    let file = "[Federation]\nname = f\nzone-name = example.com\n[Source]\nkind = federation\npath = p\n";
+    assert_eq!(read_all(&["--source=m"], &[], file).unwrap().source.kind, Some(SourceKind::Files), "--source wins");
 }
 
 #[test]

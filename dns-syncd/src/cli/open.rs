@@ -10,7 +10,7 @@ use dns_syncd::config::{Config, ConfigError, SourceKind};
 use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
 use dns_syncd::resolver::{Resolve, SystemResolver};
 use dns_syncd::source::clusters::Contexts;
-use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource, FileSource};
+use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource, FederationSource, FileSource};
 use dnsprovider::Fqdn;
 use tokio::sync::watch;
 
@@ -78,11 +78,16 @@ pub(crate) fn source_with(
     config: &Config,
     contexts: watch::Receiver<Contexts>,
 ) -> anyhow::Result<Box<dyn EndpointSource>> {
-    if config.source.kind == Some(SourceKind::Clusters) {
-        return Ok(Box::new(ClusterSource::new(clusters(config)).with_contexts(contexts)));
+    match config.source.kind {
+        Some(SourceKind::Clusters) => Ok(Box::new(ClusterSource::new(clusters(config)).with_contexts(contexts))),
+        Some(SourceKind::Federation) => {
+            Ok(Box::new(FederationSource::new(config.federation.name.clone(), clusters(config))))
+        }
+        Some(SourceKind::Files) | None => {
+            let path = config.manifests().ok_or_else(|| config.lacks_source())?;
+            Ok(Box::new(FileSource::new(path, config.source.select)))
+        }
     }
-    let path = config.manifests().ok_or_else(|| config.lacks_source())?;
-    Ok(Box::new(FileSource::new(path, config.source.select)))
 }
 
 /// The `[Cluster]` sections, as far as they name contexts.

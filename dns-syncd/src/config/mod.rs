@@ -250,7 +250,7 @@ impl Config {
         self.provider.name.as_deref().ok_or_else(|| self.lacking.provider.clone())
     }
 
-    /// Says that there is no source, or none of its kind in this build.
+    /// Says that there is no source.
     pub fn lacks_source(&self) -> ConfigError {
         self.lacking.source.clone()
     }

@@ -38,15 +38,7 @@ pub(super) fn config(layers: &Layers) -> Result<Config, ConfigError> {
 
 /// What to say when a command needs what other commands do without.
 fn lacking(layers: &Layers) -> Lacking {
-    let unbuilt = |section, else_do: &str| {
-        let section = layers.of(section, "kind");
-        let kind = section.text("kind")?;
-        Some(section.invalid("kind", format!("`{kind}` is not in this build; hint: {else_do}")).into())
-    };
-    let no_source = || {
-        let hint = "`--source PATH` for manifests in files, or `kind = clusters` in [Source]";
-        unset(layers, "Source", "kind", "no source of clusters", hint)
-    };
+    let hint = "`--source PATH` for manifests in files, or `kind = clusters` or `federation` in [Source]";
     Lacking {
         provider: unset(
             layers,
@@ -55,7 +47,7 @@ fn lacking(layers: &Layers) -> Lacking {
             "no DNS provider",
             "`--dns-provider coredns`, or `name` in [Provider]",
         ),
-        source: unbuilt("Source", "`--source PATH` reads manifests").unwrap_or_else(no_source),
+        source: unset(layers, "Source", "kind", "no source of clusters", hint),
     }
 }
 
@@ -114,10 +106,19 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
         Some(SourceKind::Files) if path.is_none() => {
             return Err(of("kind").missing("path", "kind `files` reads manifests from there").into());
         }
+        Some(SourceKind::Federation) if path.is_some() => {
+            let why = "kind `federation` reads no files; hint: `kubeconfig` leads to its API server";
+            return Err(of("path").invalid("path", why).into());
+        }
         None => path.is_some().then_some(SourceKind::Files),
         kind => kind,
     };
-    let select = [("all", Select::All), ("annotated", Select::Annotated), ("exported", Select::Exported)];
+    let selects = [("all", Select::All), ("annotated", Select::Annotated), ("exported", Select::Exported)];
+    let select = of("select").choice("select", &selects)?.unwrap_or_default();
+    if (kind, select) == (Some(SourceKind::Federation), Select::Exported) {
+        let why = "a federation v1 API server has no ServiceExport; hint: `all` or `annotated`";
+        return Err(of("select").invalid("select", why).into());
+    }
     let kubeconfig = of("kubeconfig").path("kubeconfig")?;
     Ok(Source {
         kind,
@@ -128,7 +129,7 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
             .filter(|path| !path.as_os_str().is_empty())
             .collect::<Vec<PathBuf>>(),
         master: layers.of("Command", "master").read("master", "a URL such as `https://192.0.2.1:6443`", url)?,
-        select: of("select").choice("select", &select)?.unwrap_or_default(),
+        select,
         external_ips: of("external-ips").boolean("external-ips")?.unwrap_or(true),
         events: of("events").boolean("events")?.unwrap_or(false),
     })

@@ -148,7 +148,7 @@ impl Engine {
             }
             self.begin_work();
             let now = self.walk.now();
-            let told_later = if self.walk.is_begun() { self.told.tell(&self.walk.reconciler, now) } else { None };
+            let told_later = if self.walk.is_heard() { self.told.tell(&self.walk.reconciler, now) } else { None };
             let wake = [self.wake_at(now), told_later].into_iter().flatten().min();
             let pause = wake.map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
             tokio::select! {
@@ -189,7 +189,7 @@ impl Engine {
                 self.first_pass_is_written();
             }
         }
-        if !self.ready && self.walk.is_begun() && self.awaited.is_empty() {
+        if !self.ready && self.walk.is_heard() && self.awaited.is_empty() {
             tracing::info!("ready: the zone was read, every cluster has answered or is unknown");
             self.ready = true;
             self.parts.health.set_ready();

@@ -86,6 +86,8 @@ pub(super) struct Walk {
     metrics: Arc<Metrics>,
     /// The source has told a first full view.
     told: bool,
+    /// The source has told that view, or why it cannot.
+    heard: bool,
     reread_zone: bool,
     reread: BTreeSet<Fqdn>,
     /// Writes wait for the point reads: what they were planned on is known to be wrong.
@@ -115,6 +117,7 @@ impl Walk {
             clock,
             metrics,
             told: false,
+            heard: false,
             reread_zone: true,
             reread: BTreeSet::new(),
             read_first: false,
@@ -137,13 +140,15 @@ impl Walk {
         self.clock.now()
     }
 
-    /// Takes a batch of the source in; the first is a full view.
+    /// Takes a batch of the source in; the first is a full view, unless it says only why there is none yet.
     pub(super) fn observe(&mut self, events: Vec<SourceEvent>) {
         let now = self.now();
+        let is_trouble = |event: &SourceEvent| matches!(event, SourceEvent::Problems { .. });
+        self.told |= events.is_empty() || !events.iter().all(is_trouble);
+        self.heard = true;
         for event in events {
             self.reconciler.observe(event, now);
         }
-        self.told = true;
     }
 
     /// Names that somebody may have changed.
@@ -176,6 +181,11 @@ impl Walk {
     /// The zone was read and the source has told its first view.
     pub(super) fn is_begun(&self) -> bool {
         self.told && !self.reread_zone
+    }
+
+    /// The zone was read, and the source has told its first view or why it cannot: there is something to report.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard && !self.reread_zone
     }
 
     /// The zone is trusted as it was read.

@@ -4,13 +4,17 @@
 //! meaning of silence belong to `dns-sync-core`. Embedders may bring a source of their own.
 
 pub mod clusters;
+pub mod federation;
 pub mod files;
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
-use dns_sync_core::SourceEvent;
+use dns_sync_core::{SourceEvent, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 pub use clusters::{ClusterSource, ClustersConfig};
+pub use federation::FederationSource;
 pub use files::FileSource;
 
 /// Asks a source to stop: the value `true`, or a dropped sender.
@@ -28,6 +32,8 @@ pub trait EndpointSource: Send {
     async fn read_once(&mut self) -> Result<Vec<SourceEvent>, SourceError>;
 
     /// Sends a full batch first, then one batch for each consistent step, until `stop` or until nobody receives.
+    ///
+    /// Until it can, it sends [`SourceEvent::Problems`] alone, from which nothing is concluded.
     ///
     /// # Errors
     /// When the source cannot be used at the start. Later faults are told as [`SourceEvent::Problems`] and
@@ -55,4 +61,10 @@ pub enum Select {
     Annotated,
     /// Those with a `ServiceExport` of the Multi-Cluster Services API.
     Exported,
+}
+
+/// The time of the wall clock.
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -22,6 +22,8 @@ pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) const EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports";
+/// Of a federation v1 API server.
+pub(crate) const CLUSTERS: &str = "/apis/federation/v1beta1/clusters";
 pub(crate) const NAMESPACE: &str = "/api/v1/namespaces/kube-system";
 
 /// What it does to requests.
@@ -53,6 +55,8 @@ struct World {
     exports: bool,
     /// Paths of refused namespaces.
     hidden: BTreeSet<&'static str>,
+    /// Paths that are not there.
+    lacking: BTreeSet<&'static str>,
     /// Grows with everything above.
     changed: watch::Sender<u64>,
 }
@@ -74,7 +78,7 @@ impl Fake {
     /// A server with an address at which nobody listens yet.
     pub(crate) fn stopped() -> Self {
         let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let objects = [SERVICES, SLICES, NODES, EXPORTS].map(|path| (path, BTreeMap::new()));
+        let objects = [SERVICES, SLICES, NODES, EXPORTS, CLUSTERS].map(|path| (path, BTreeMap::new()));
         let world = World {
             uid: "first".to_owned(),
             version: 1,
@@ -89,6 +93,7 @@ impl Fake {
             pages: 0,
             exports: true,
             hidden: BTreeSet::new(),
+            lacking: BTreeSet::new(),
             changed: watch::Sender::new(0),
         };
         Self { world: Arc::new(Mutex::new(world)), address: free.local_addr().unwrap(), runtime: None }
@@ -207,6 +212,10 @@ impl Fake {
         self.change(|world| _ = world.hidden.insert(path));
     }
 
+    pub(crate) fn lack(&self, path: &'static str) {
+        self.change(|world| _ = world.lacking.insert(path));
+    }
+
     pub(crate) fn without_exports(&self, without: bool) {
         self.change(|world| world.exports = !without);
     }
@@ -275,7 +284,7 @@ async fn answer(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let path = [SERVICES, SLICES, NODES, EXPORTS, NAMESPACE].into_iter().find(|path| *path == uri.path());
+    let path = [SERVICES, SLICES, NODES, EXPORTS, CLUSTERS, NAMESPACE].into_iter().find(|path| *path == uri.path());
     let verb = match query.contains_key("watch") {
         true => Verb::Watch,
         false if uri.path() == NAMESPACE => Verb::Get,
@@ -293,7 +302,8 @@ async fn answer(
     if let Some(code) = world.refused.get(&verb) {
         return refusal(*code);
     }
-    let Some(path) = path.filter(|path| world.exports || *path != EXPORTS) else { return refusal(404) };
+    let is_there = |path: &&'static str| (world.exports || *path != EXPORTS) && !world.lacking.contains(path);
+    let Some(path) = path.filter(is_there) else { return refusal(404) };
     if world.hidden.contains(path) {
         return refusal(403);
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use dns_sync_core::{ClusterAnswer, Endpoint, SourceEvent};
+use dns_sync_core::{ClusterAnswer, Endpoint, Problem, SourceEvent};
 use dns_syncd::source::clusters::{ClusterSource, ClustersConfig, Pace};
-use dns_syncd::source::{EndpointSource as _, SourceError};
+use dns_syncd::source::{EndpointSource, SourceError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -34,6 +34,8 @@ pub(crate) struct Heard {
     /// Every event in order, as it stood after it.
     pub(crate) history: Vec<(String, Stands)>,
     pub(crate) batches: usize,
+    /// What could not be used, by origin.
+    pub(crate) problems: BTreeMap<String, Vec<Problem>>,
     events: mpsc::Receiver<Vec<SourceEvent>>,
     _stop: watch::Sender<bool>,
     task: JoinHandle<Result<(), SourceError>>,
@@ -68,11 +70,19 @@ impl Heard {
         Self::with(ClusterSource::new(config).with_pace(pace))
     }
 
-    pub(crate) fn with(source: ClusterSource) -> Self {
+    pub(crate) fn with(source: impl EndpointSource + 'static) -> Self {
         let (events, received) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(Box::new(source).run(events, stopped));
-        Self { members: BTreeMap::new(), history: Vec::new(), batches: 0, events: received, _stop: stop, task }
+        Self {
+            members: BTreeMap::new(),
+            history: Vec::new(),
+            batches: 0,
+            problems: BTreeMap::new(),
+            events: received,
+            _stop: stop,
+            task,
+        }
     }
 
     /// Listens until that holds.
@@ -119,6 +129,11 @@ impl Heard {
         services.collect()
     }
 
+    /// What is wrong with these words in it?
+    pub(crate) fn problem(&self, words: &str) -> Option<&Problem> {
+        self.problems.values().flatten().find(|problem| problem.reason.contains(words))
+    }
+
     /// Was it ever unknown?
     pub(crate) fn was_unknown(&self, cluster: &str) -> bool {
         self.history.iter().any(|(name, stands)| name == cluster && matches!(stands, Stands::Unknown(_)))
@@ -153,7 +168,10 @@ impl Heard {
             }
             SourceEvent::Unknown { cluster, reason, .. } => (cluster, Stands::Unknown(reason.to_string())),
             SourceEvent::Disappeared { cluster } => (cluster, Stands::Gone),
-            SourceEvent::Problems { .. } => return,
+            SourceEvent::Problems { origin, problems } => {
+                self.problems.insert(origin.to_string(), problems);
+                return;
+            }
             SourceEvent::Unjoined { cluster } => panic!("nobody took `{cluster}` out"),
         };
         self.members.get_mut(&*cluster).unwrap().stands = stands.clone();

@@ -1,10 +1,10 @@
-//! One cluster for as long as it is a member: connect, follow its kinds, tell, and begin again when it is lost.
+//! One API server for as long as it is asked: connect, follow its kinds, tell, and begin again when it is lost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dns_sync_core::{ClusterName, SourceEvent};
+use dns_sync_core::SourceEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -14,9 +14,9 @@ use super::connect::Member;
 use super::follow::{Follower, Position, Told};
 use super::identity::Identity;
 use super::loss::{Loss, LossKind};
-use super::objects::Watched;
+use super::objects::{Item, Watched};
+use super::progress::Progress;
 use super::store::Store;
-use super::view::View;
 use super::{Pace, jittered};
 use crate::source::Select;
 
@@ -28,11 +28,29 @@ const TOGETHER: usize = 1024;
 /// How a member is reached, or why nobody knows.
 pub(crate) type Way = Result<Arc<Member>, String>;
 
-/// Tells of one cluster until it is dropped or nobody listens.
-pub(crate) struct Teller {
-    pub(crate) name: ClusterName,
+/// What is known of an API server's objects, and what has been told of them.
+pub(crate) trait Picture: Send + Sync {
+    /// How far its lists and watches are.
+    fn progress(&mut self) -> &mut Progress;
+
+    /// True when it was told as known, and nothing else since.
+    fn is_told_known(&self) -> bool;
+
+    /// Takes in what a follower tells.
+    fn take(&mut self, kind: Watched, told: Told, now: Instant);
+
+    /// What there is to tell.
+    fn news(&mut self) -> Vec<SourceEvent>;
+
+    /// The server cannot be read. Told once for each reason; how long something is unknown does not begin anew.
+    fn lost(&mut self, reason: &str) -> Vec<SourceEvent>;
+}
+
+/// Tells of one API server until it is dropped or nobody listens.
+pub(crate) struct Teller<P> {
+    pub(crate) picture: P,
+    pub(crate) identity: Identity,
     pub(crate) select: Select,
-    pub(crate) leave_delay: Duration,
     pub(crate) pace: Pace,
     pub(crate) way: watch::Receiver<Way>,
     pub(crate) events: mpsc::Sender<Vec<SourceEvent>>,
@@ -47,33 +65,26 @@ enum End {
     Unheard,
 }
 
-/// What outlives a connection.
-struct Memory {
-    view: View,
-    positions: BTreeMap<Watched, Position>,
-    identity: Identity,
-}
+/// Where each watch goes on; outlives a connection.
+type Positions = BTreeMap<Watched, Position>;
 
-impl Teller {
+impl<P: Picture> Teller<P> {
     pub(crate) async fn run(mut self) {
-        let mut memory = Memory {
-            view: View::new(self.name.clone(), self.select, self.leave_delay),
-            positions: BTreeMap::new(),
-            identity: Identity::default(),
-        };
+        let mut positions = Positions::new();
         let mut pause = self.pace.first_pause;
         let mut renewed = false;
         loop {
             let way = self.way.borrow_and_update().clone();
             let (loss, is_known) = match way {
-                Ok(member) => match self.connected(&member, &mut memory).await {
-                    End::Lost(loss) => (loss, memory.view.is_told_known()),
+                Ok(member) => match self.connected(&member, &mut positions).await {
+                    End::Lost(loss) => (loss, self.picture.is_told_known()),
                     End::Again => continue,
                     End::Unheard => return,
                 },
                 // Wrong files are not asked again but looked at again.
                 Err(reason) => {
-                    if self.tell(memory.view.lost(&reason)).await.is_err() || self.way.changed().await.is_err() {
+                    let news = self.picture.lost(&reason);
+                    if self.tell(news).await.is_err() || self.way.changed().await.is_err() {
                         return;
                     }
                     continue;
@@ -87,7 +98,8 @@ impl Teller {
                 }
             }
             renewed = false;
-            if self.tell(memory.view.lost(&loss.reason)).await.is_err() {
+            let news = self.picture.lost(&loss.reason);
+            if self.tell(news).await.is_err() {
                 return;
             }
             let wait = jittered(pause).max(loss.retry_after.unwrap_or_default().min(self.pace.last_pause));
@@ -101,8 +113,8 @@ impl Teller {
     }
 
     /// One connection, from its credentials to its end.
-    async fn connected(&mut self, member: &Member, memory: &mut Memory) -> End {
-        memory.view.begin();
+    async fn connected(&mut self, member: &Member, positions: &mut Positions) -> End {
+        self.picture.progress().begin();
         let connection = match member.connect(self.pace.limit).await {
             Ok(connection) => connection,
             Err(loss) => return End::Lost(loss),
@@ -111,25 +123,25 @@ impl Teller {
         let expires = connection.valid_for.map(|left| Instant::now() + left.max(self.pace.first_pause));
         let (told, mut telling) = mpsc::channel(WAITING);
         let mut followers = JoinSet::new();
-        for kind in memory.view.needed() {
+        for kind in self.picture.progress().needed() {
             let follower = Follower {
                 api: api.clone(),
                 kind: *kind,
                 select: self.select,
                 pace: self.pace,
-                identity: memory.identity.clone(),
-                position: memory.positions.entry(*kind).or_default().clone(),
+                identity: self.identity.clone(),
+                position: positions.entry(*kind).or_default().clone(),
                 told: told.clone(),
             };
             followers.spawn(follower.run());
         }
-        let end = self.listen(&api, expires, memory, &mut telling, &mut followers).await;
+        let end = self.listen(&api, expires, positions, &mut telling, &mut followers).await;
         // What they told is taken in, since their positions say so.
         followers.shutdown().await;
         while let Ok((kind, told)) = telling.try_recv() {
-            memory.view.take(kind, told, Instant::now());
+            self.picture.take(kind, told, Instant::now());
         }
-        memory.view.begin();
+        self.picture.progress().begin();
         end
     }
 
@@ -137,7 +149,7 @@ impl Teller {
         &mut self,
         api: &Api,
         expires: Option<Instant>,
-        memory: &mut Memory,
+        positions: &mut Positions,
         telling: &mut mpsc::Receiver<(Watched, Told)>,
         followers: &mut JoinSet<Loss>,
     ) -> End {
@@ -148,9 +160,9 @@ impl Teller {
                 _ = telling.recv_many(&mut together, TOGETHER) => {
                     heard = Instant::now();
                     for (kind, told) in together.drain(..) {
-                        memory.view.take(kind, told, heard);
+                        self.picture.take(kind, told, heard);
                     }
-                    let news = memory.view.news();
+                    let news = self.picture.news();
                     if self.tell(news).await.is_err() {
                         return End::Unheard;
                     }
@@ -164,14 +176,14 @@ impl Teller {
                 }),
                 // Watches that hang look like watches of a quiet cluster.
                 () = sleep_until(heard + self.pace.heartbeat) => {
-                    if let Err(loss) = memory.identity.check(api).await {
+                    if let Err(loss) = self.identity.check(api).await {
                         return End::Lost(loss);
                     }
                     heard = Instant::now();
                 }
-                () = at(memory.view.relist_at()) => {
-                    memory.view.relist();
-                    for (kind, position) in &memory.positions {
+                () = at(self.picture.progress().relist_at()) => {
+                    self.picture.progress().relist();
+                    for (kind, position) in &*positions {
                         if kind.selects() {
                             position.set(None);
                         }
@@ -194,29 +206,40 @@ impl Teller {
 /// What a cluster says right now.
 ///
 /// # Errors
-/// When it cannot be read within the pace's limit for a whole reading.
+/// As [`read_lists`].
 pub(crate) async fn read_once(way: Way, select: Select, pace: Pace) -> Result<dns_sync_core::ClusterAnswer, String> {
+    let mut store = Store::new(select);
+    for (kind, items) in read_lists(way, Watched::needed(select), select, pace).await? {
+        store.replace(kind, items);
+    }
+    Ok(store.answer())
+}
+
+/// Full lists of these kinds.
+///
+/// # Errors
+/// When they cannot be read within the pace's limit for a whole reading.
+pub(crate) async fn read_lists(
+    way: Way,
+    kinds: &[Watched],
+    select: Select,
+    pace: Pace,
+) -> Result<Vec<(Watched, Vec<Item>)>, String> {
     let reading = async {
         let member = way.map_err(Loss::new)?;
         let connection = member.connect(pace.limit).await?;
         let api = Api { client: connection.client, limit: pace.limit };
-        let kinds = Watched::needed(select);
         let reading = kinds.iter().map(|kind| async {
             let listed = api.list(*kind, select).await?;
             // A daemon could not go on from here: what it calls unknown is unknown to a command as well.
             drop(api.watch(*kind, &listed.version, Duration::from_secs(1)).await?);
-            Ok(listed)
+            Ok((*kind, listed.items))
         });
-        let lists = futures::future::try_join_all(reading).await?;
-        let mut store = Store::new(select);
-        for (kind, listed) in kinds.iter().zip(lists) {
-            store.replace(*kind, listed.items);
-        }
-        Ok(store.answer())
+        futures::future::try_join_all(reading).await
     };
     let limit = pace.reading;
     match timeout(limit, reading).await {
-        Ok(answer) => answer.map_err(|loss: Loss| loss.reason),
+        Ok(lists) => lists.map_err(|loss: Loss| loss.reason),
         Err(_) => Err(format!("its lists were not complete within {limit:?}")),
     }
 }

@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::Api;
-use super::loss::Loss;
+use super::loss::{Loss, LossKind};
 
 /// The UID of the namespace `kube-system` that answered first in this process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Identity(Arc<Mutex<Seen>>);
+pub(crate) struct Identity {
+    seen: Arc<Mutex<Seen>>,
+    may_lack: bool,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -17,13 +20,21 @@ struct Seen {
 }
 
 impl Identity {
+    /// Of a federation v1 API server: `kube-system` is there only where somebody made it.
+    pub(crate) fn of_federation() -> Self {
+        Self { may_lack: true, ..Self::default() }
+    }
+
     /// Asks who answers.
     ///
     /// # Errors
     /// When nobody does, or another cluster than before.
     pub(crate) async fn check(&self, api: &Api) -> Result<(), Loss> {
-        let is = api.identify().await?;
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = match api.identify().await {
+            Err(loss) if loss.kind == LossKind::Absent && self.may_lack => return Ok(()),
+            is => is?,
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(is) = is else {
             if !std::mem::replace(&mut seen.said, true) {
                 tracing::warn!(

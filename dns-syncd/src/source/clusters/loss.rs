@@ -29,6 +29,8 @@ pub(crate) enum LossKind {
     Expired,
     /// The right is missing.
     Denied,
+    /// What was asked for does not exist.
+    Absent,
     /// Anything else: try again.
     Other,
 }
@@ -84,8 +86,14 @@ impl Loss {
             (404, Doing::List(Watched::Exports) | Doing::Watch(Watched::Exports)) => {
                 let hint = "hint: install the CRD of the Multi-Cluster Services API, or set [Source] select";
                 let what = "it has no ServiceExport (multicluster.x-k8s.io/v1alpha1), which `select = exported` needs";
-                (LossKind::Other, format!("{what}; {hint}"))
+                (LossKind::Absent, format!("{what}; {hint}"))
             }
+            (404, Doing::List(Watched::FederationClusters) | Doing::Watch(Watched::FederationClusters)) => {
+                let hint = "hint: `kubeconfig` in [Source], or --kubeconfig, leads to the API server of the federation \
+                            itself";
+                (LossKind::Absent, format!("it has no kind Cluster of federation/v1beta1 (404: {said}); {hint}"))
+            }
+            (404, _) => (LossKind::Absent, format!("{doing}: it answers 404: {said}")),
             (410, _) => (LossKind::Expired, format!("{doing}: too old (410: {said})")),
             (code, _) => (LossKind::Other, format!("{doing}: it answers {code}: {said}")),
         };
@@ -105,6 +113,10 @@ impl Doing {
         match self {
             Self::List(Watched::Exports) | Self::Watch(Watched::Exports) => {
                 "grant list and watch on serviceexports.multicluster.x-k8s.io".to_owned()
+            }
+            Self::List(Watched::FederationClusters | Watched::FederatedServices)
+            | Self::Watch(Watched::FederationClusters | Watched::FederatedServices) => {
+                "grant get, list and watch on services and clusters.federation".to_owned()
             }
             _ => RIGHTS.to_owned(),
         }

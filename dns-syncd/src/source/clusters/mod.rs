@@ -21,13 +21,14 @@
 //! on `serviceexports.multicluster.x-k8s.io` for `select = exported`.
 
 mod api;
-mod cluster;
+pub(super) mod cluster;
 mod connect;
-mod follow;
-mod identity;
+pub(super) mod follow;
+pub(super) mod identity;
 mod loss;
-mod objects;
-mod roster;
+pub(super) mod objects;
+pub(super) mod progress;
+pub(super) mod roster;
 mod store;
 mod view;
 
@@ -41,7 +42,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::cluster::{Teller, Way};
+use self::identity::Identity;
 use self::roster::{Members, Roster};
+use self::view::View;
 use super::{EndpointSource, Select, SourceError, Stop};
 
 /// The `[Cluster]` sections, each with its `context`.
@@ -267,10 +270,11 @@ impl Telling {
         }
         for (name, way) in begun {
             let (way, receiver) = watch::channel(way);
+            let ClustersConfig { select, leave_delay, .. } = self.source.config;
             let teller = Teller {
-                name: name.clone(),
-                select: self.source.config.select,
-                leave_delay: self.source.config.leave_delay,
+                picture: View::new(name.clone(), select, leave_delay),
+                identity: Identity::default(),
+                select,
                 pace: self.source.pace,
                 way: receiver,
                 events: self.events.clone(),

@@ -4,10 +4,13 @@
 //! lives as a whole beside its decoded text.
 //! In: JSON of an API server · Out: [`Item`]s · Pure: yes
 
-use dns_sync_core::{Endpoint, Place, ServiceCopy, ServiceId};
+use std::sync::Arc;
+
+use dns_sync_core::{ClusterName, Endpoint, Place, ServiceCopy, ServiceId};
 use serde::Deserialize;
 
 use crate::source::Select;
+use crate::source::files::dump::{self, Member};
 use crate::source::files::manifest::{Metadata, SliceEndpoint, Spec, Status};
 use crate::source::files::member::{copy, place, ready_service, selects};
 
@@ -19,10 +22,17 @@ pub(crate) enum Watched {
     Nodes,
     /// Of the Multi-Cluster Services API; only for `select = exported`.
     Exports,
+    /// The members, as a federation v1 API server has them.
+    FederationClusters,
+    /// Services with the addresses of every member, as a federation v1 API server has them.
+    FederatedServices,
 }
 
 impl Watched {
-    /// Those that a selection needs.
+    /// Those of a federation v1 API server.
+    pub(crate) const FEDERATION: &[Self] = &[Self::FederationClusters, Self::FederatedServices];
+
+    /// Those that a selection needs of a member cluster.
     pub(crate) fn needed(select: Select) -> &'static [Self] {
         match select {
             Select::All | Select::Annotated => &[Self::Services, Self::Slices, Self::Nodes],
@@ -33,20 +43,22 @@ impl Watched {
     /// Path of the resource in all namespaces.
     pub(crate) fn path(self) -> &'static str {
         match self {
-            Self::Services => "/api/v1/services",
+            Self::Services | Self::FederatedServices => "/api/v1/services",
             Self::Slices => "/apis/discovery.k8s.io/v1/endpointslices",
             Self::Nodes => "/api/v1/nodes",
             Self::Exports => "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports",
+            Self::FederationClusters => "/apis/federation/v1beta1/clusters",
         }
     }
 
     /// As RBAC rules call it.
     pub(crate) fn resource(self) -> &'static str {
         match self {
-            Self::Services => "services",
+            Self::Services | Self::FederatedServices => "services",
             Self::Slices => "endpointslices.discovery.k8s.io",
             Self::Nodes => "nodes",
             Self::Exports => "serviceexports.multicluster.x-k8s.io",
+            Self::FederationClusters => "clusters.federation",
         }
     }
 
@@ -57,7 +69,7 @@ impl Watched {
 
     /// True for kinds that say which services count.
     pub(crate) fn selects(self) -> bool {
-        matches!(self, Self::Services | Self::Exports)
+        matches!(self, Self::Services | Self::Exports | Self::FederatedServices)
     }
 }
 
@@ -107,6 +119,27 @@ pub(crate) enum Value {
     Ready(ServiceId),
     Node(Place),
     Export,
+    Cluster(Box<Member>),
+    Federated(Federated),
+}
+
+/// What is kept of a service of a federation's API server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Federated {
+    /// Its copies by cluster.
+    Copies(Box<[(ClusterName, KeptCopy)]>),
+    /// Why its annotation cannot be read.
+    Unreadable(Arc<str>),
+}
+
+impl Federated {
+    /// The copies; none where the annotation cannot be read.
+    pub(crate) fn copies(&self) -> &[(ClusterName, KeptCopy)] {
+        match self {
+            Self::Copies(copies) => copies,
+            Self::Unreadable(_) => &[],
+        }
+    }
 }
 
 /// A [`ServiceCopy`] in as little memory as it needs; sets of one address are lists here.
@@ -118,7 +151,7 @@ pub(crate) struct KeptCopy {
     annotations: Option<Box<Annotations>>,
 }
 
-type Annotations = (Option<std::sync::Arc<str>>, Option<std::sync::Arc<str>>);
+type Annotations = (Option<Arc<str>>, Option<Arc<str>>);
 
 impl KeptCopy {
     fn new(copy: ServiceCopy) -> Self {
@@ -127,6 +160,11 @@ impl KeptCopy {
             external_ips: copy.external_ips.into_iter().collect(),
             annotations: (copy.ttl.is_some() || copy.selector.is_some()).then(|| Box::new((copy.ttl, copy.selector))),
         }
+    }
+
+    /// The copy in a federation's words: healthy where it has an address.
+    pub(crate) fn federated(&self) -> ServiceCopy {
+        self.copy(!self.ingress.is_empty())
     }
 
     /// The copy with its health. It needs no origin: cluster and service are named beside it, and an object of an API
@@ -149,16 +187,29 @@ impl Sent {
     pub(crate) fn item(self, kind: Watched, select: Select) -> Item {
         let Self { metadata, spec, status, endpoints } = self;
         let key = match kind {
-            Watched::Nodes => ServiceId::new("", metadata.name()),
+            Watched::Nodes | Watched::FederationClusters => ServiceId::new("", metadata.name()),
             _ => metadata.service_id(),
         };
         let value = match kind {
-            Watched::Services if selects(select, &metadata) == Some(false) => None,
+            Watched::Services | Watched::FederatedServices if selects(select, &metadata) == Some(false) => None,
             Watched::Services => copy(metadata, spec.unwrap_or_default(), status.unwrap_or_default())
                 .map(|copy| Value::Service(KeptCopy::new(copy))),
             Watched::Slices => ready_service(&metadata, &endpoints.unwrap_or_default()).map(Value::Ready),
             Watched::Nodes => metadata.labels.as_ref().and_then(place).map(Value::Node),
             Watched::Exports => metadata.deletion_timestamp.is_none().then_some(Value::Export),
+            Watched::FederationClusters => {
+                let place = format!("the Cluster object `{}`", metadata.name());
+                Some(Value::Cluster(Box::new(dump::member(metadata, status.unwrap_or_default(), &place))))
+            }
+            Watched::FederatedServices => dump::copies(metadata, &spec.unwrap_or_default()).map(|copies| {
+                Value::Federated(match copies {
+                    Ok(copies) => {
+                        let kept = |(cluster, copy): (String, _)| (cluster.into(), KeptCopy::new(copy));
+                        Federated::Copies(copies.into_iter().map(kept).collect())
+                    }
+                    Err(reason) => Federated::Unreadable(reason.into()),
+                })
+            }),
         };
         Item { key, value }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use dns_sync_core::ClusterName;
 use kube::config::Kubeconfig;
 
+use super::cluster::Way;
 use super::connect::Member;
 use super::loss::chain;
 use super::{ClustersConfig, Contexts};
@@ -142,27 +143,7 @@ impl Roster {
         if self.config.kubeconfig.is_empty() {
             return Ok(());
         }
-        let mut merged = Kubeconfig::default();
-        let mut homes = BTreeMap::new();
-        for path in self.config.kubeconfig.clone() {
-            match self.read(&path) {
-                // kubectl passes over the absent ones of a list as well.
-                Ok(None) => broken.push((Origin::File(path.clone()), absent(&path))),
-                Ok(Some(kubeconfig)) => {
-                    for named in &kubeconfig.contexts {
-                        homes.entry(named.name.clone()).or_insert_with(|| path.clone());
-                    }
-                    match merged.clone().merge((*kubeconfig).clone()) {
-                        Ok(both) => merged = both,
-                        Err(error) => {
-                            broken.push((Origin::File(path.clone()), format!("{}: {error}", path.display())));
-                        }
-                    }
-                }
-                Err(reason) => broken.push((Origin::File(path.clone()), reason)),
-            }
-        }
-        let merged = Arc::new(merged);
+        let (merged, homes) = self.merged(broken);
         let picked: BTreeMap<ClusterName, String> = if self.config.contexts.is_empty() {
             one_each(&merged)?;
             homes.keys().map(|context| (context.as_str().into(), context.clone())).collect()
@@ -193,6 +174,80 @@ impl Roster {
             origins.insert(name, Origin::File(home.clone()));
         }
         Ok(())
+    }
+
+    /// The kubeconfig files as one, and the file of each context.
+    fn merged(&mut self, broken: &mut Vec<(Origin, String)>) -> (Arc<Kubeconfig>, BTreeMap<String, PathBuf>) {
+        let mut merged = Kubeconfig::default();
+        let mut homes = BTreeMap::new();
+        for path in self.config.kubeconfig.clone() {
+            match self.read(&path) {
+                // kubectl passes over the absent ones of a list as well.
+                Ok(None) => broken.push((Origin::File(path.clone()), absent(&path))),
+                Ok(Some(kubeconfig)) => {
+                    for named in &kubeconfig.contexts {
+                        homes.entry(named.name.clone()).or_insert_with(|| path.clone());
+                    }
+                    match merged.clone().merge((*kubeconfig).clone()) {
+                        Ok(both) => merged = both,
+                        Err(error) => {
+                            broken.push((Origin::File(path.clone()), format!("{}: {error}", path.display())));
+                        }
+                    }
+                }
+                Err(reason) => broken.push((Origin::File(path.clone()), reason)),
+            }
+        }
+        (Arc::new(merged), homes)
+    }
+
+    /// The one API server of a federation: the context of its name, else the current one, else the only one. What
+    /// cannot be read may still hold it: that is no error, but nobody knows the way.
+    ///
+    /// # Errors
+    /// When no file can lead to it.
+    pub(crate) fn server(&mut self, federation: &str) -> Result<Way, String> {
+        if let Some(folder) = &self.config.folder {
+            return Err(format!(
+                "`{}` is a folder; hint: `kubeconfig` is the file that leads to the federation's API server",
+                folder.display()
+            ));
+        }
+        let master = self.config.master.clone();
+        if self.config.kubeconfig.is_empty() {
+            return match &master {
+                _ if self.config.in_cluster => Ok(Ok(Arc::new(Member::in_cluster(master.as_deref())))),
+                Some(master) => Ok(Ok(Arc::new(Member::address(master)))),
+                None => Err("there is no API server; hint: `kubeconfig` in [Source], or --kubeconfig".to_owned()),
+            };
+        }
+        let mut broken = Vec::new();
+        let (merged, homes) = self.merged(&mut broken);
+        // Its file is gone or torn: another context would lead to another server.
+        let lost = self.origins.iter().find(|(context, _)| !homes.contains_key(&***context));
+        if let Some((_, origin)) = lost
+            && let Some((_, reason)) = broken.iter().find(|(at, _)| at == origin)
+        {
+            return Ok(Err(reason.clone()));
+        }
+        let current = merged.current_context.clone().filter(|current| !current.is_empty());
+        let only = (homes.len() == 1).then(|| homes.keys().next().cloned()).flatten();
+        let named = homes.contains_key(federation).then(|| federation.to_owned());
+        let context = named.or_else(|| current.filter(|current| homes.contains_key(current))).or(only);
+        let Some(context) = context else {
+            if let Some((_, reason)) = broken.into_iter().next() {
+                return Ok(Err(reason));
+            }
+            let known = listed(homes.keys());
+            return Err(format!(
+                "no context leads to the federation's API server: none is called `{federation}`, and \
+                 `current-context` names none; there are {known}; hint: `kubectl config use-context`"
+            ));
+        };
+        let home = homes.get(&context).cloned().unwrap_or_default();
+        let member = Member::context(&merged, &context, &home.display().to_string(), master.as_deref());
+        self.origins = [(context.into(), Origin::File(home))].into();
+        Ok(member.map(Arc::new))
     }
 
     /// The kubeconfigs of a folder: files `NAME`, `NAME.yaml` and the like, and folders with a file `kubeconfig`.

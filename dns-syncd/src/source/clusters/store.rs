@@ -65,6 +65,8 @@ impl Store {
                 let keys = self.nodes.keys().map(|name| ServiceId::new("", name.clone()));
                 keys.filter(|key| absent(&key)).collect()
             }
+            // Nobody asks a member for these.
+            Watched::FederationClusters | Watched::FederatedServices => Vec::new(),
         };
         for key in gone {
             self.apply(kind, Item { key, value: None });
@@ -80,7 +82,7 @@ impl Store {
         let key = match kind {
             Watched::Services | Watched::Exports => self.shared(key),
             // Their names stand for nothing else.
-            Watched::Slices | Watched::Nodes => ServiceId { namespace: self.text(key.namespace), name: key.name },
+            _ => ServiceId { namespace: self.text(key.namespace), name: key.name },
         };
         match kind {
             Watched::Services => {
@@ -146,6 +148,7 @@ impl Store {
                 }
                 self.moved = true;
             }
+            Watched::FederationClusters | Watched::FederatedServices => {}
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! In: objects · Out: an answer for each cluster · Pure: yes
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use dns_sync_core::{ClusterAnswer, ClusterName, Endpoint, Place, Problem, ServiceCopy, Timestamp};
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::manifest::{Ingress, Kind, Object, Status};
+use super::manifest::{Ingress, Kind, Metadata, Object, Spec, Status};
 use super::member::{Selection, endpoint, labels, note_origins, origin};
 use crate::source::Select;
 
@@ -23,7 +25,7 @@ pub(crate) struct Dump {
     pub(crate) problems: Vec<Problem>,
 }
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Member {
     pub(crate) answer: ClusterAnswer,
     /// Where its `Ready` condition is not `True`.
@@ -71,41 +73,69 @@ pub(crate) fn read(objects: Vec<Object>, select: Select) -> Dump {
     let mut dump = Dump::default();
     for cluster in clusters {
         let name = ClusterName::from(cluster.metadata.name());
-        dump.clusters.insert(name, member(cluster));
+        dump.clusters.insert(name, member(cluster.metadata, cluster.status, &cluster.place));
     }
     for service in services {
         let id = service.metadata.service_id();
-        let counts = service.kind == Kind::Service
-            && service.spec.kind.as_deref() == Some("LoadBalancer")
-            && service.metadata.deletion_timestamp.is_none()
-            && selection.has(&service.metadata, &id);
-        let annotations = service.metadata.annotations.unwrap_or_default();
-        let Some(text) = annotations.ingresses.filter(|_| counts) else { continue };
-        let copy = ServiceCopy {
-            ttl: annotations.ttl.map(Into::into),
-            selector: annotations.selector.map(Into::into),
-            ..ServiceCopy::default()
-        };
-        match ingresses(&text) {
-            Ok(ingresses) => {
-                for entry in ingresses.items.unwrap_or_default() {
-                    let Some(member) = dump.clusters.get_mut(entry.cluster.as_str()) else { continue };
-                    let items: BTreeSet<Endpoint> = entry.items.unwrap_or_default().into_iter().map(endpoint).collect();
-                    let there = member.answer.services.entry(id.clone()).or_insert_with(|| copy.clone());
-                    there.ready |= !items.is_empty();
-                    there.ingress.extend(items);
-                    there.origin = Some(origin(there, &service.place));
+        if service.kind != Kind::Service || !selection.has(&service.metadata, &id) {
+            continue;
+        }
+        let place = &service.place;
+        match copies(service.metadata, &service.spec) {
+            None => {}
+            Some(Ok(copies)) => {
+                for (cluster, copy) in copies {
+                    // An entry that names no `Cluster` is ignored.
+                    let Some(member) = dump.clusters.get_mut(cluster.as_str()) else { continue };
+                    let there = match member.answer.services.entry(id.clone()) {
+                        Entry::Vacant(absent) => absent.insert(copy),
+                        Entry::Occupied(there) => {
+                            let there = there.into_mut();
+                            there.ready |= copy.ready;
+                            there.ingress.extend(copy.ingress);
+                            there
+                        }
+                    };
+                    there.origin = Some(origin(there, place));
                 }
             }
-            Err(error) => {
-                let place = &service.place;
-                let reason = format!("{place}: the annotation `{INGRESSES}` is not what federation v1 wrote: {error}");
+            Some(Err(reason)) => {
+                let reason = format!("{place}: {reason}");
                 // Unknown is not empty: a problem that names the service keeps its records as they are.
                 dump.problems.push(Problem { cluster: None, service: Some(id), reason: reason.into() });
             }
         }
     }
     dump
+}
+
+/// The copies of a selected service by cluster, as its annotation has them; `None` where the service does not count.
+///
+/// # Errors
+/// When the annotation does not parse.
+pub(crate) fn copies(metadata: Metadata, spec: &Spec) -> Option<Result<BTreeMap<String, ServiceCopy>, String>> {
+    let counts = spec.kind.as_deref() == Some("LoadBalancer") && metadata.deletion_timestamp.is_none();
+    let annotations = metadata.annotations.unwrap_or_default();
+    let text = annotations.ingresses.filter(|_| counts)?;
+    let (ttl, selector) = (annotations.ttl.map(Arc::from), annotations.selector.map(Arc::from));
+    let ingresses = match ingresses(&text) {
+        Ok(ingresses) => ingresses,
+        Err(error) => {
+            return Some(Err(format!("the annotation `{INGRESSES}` is not what federation v1 wrote: {error}")));
+        }
+    };
+    let mut copies = BTreeMap::new();
+    for entry in ingresses.items.unwrap_or_default() {
+        let items: BTreeSet<Endpoint> = entry.items.unwrap_or_default().into_iter().map(endpoint).collect();
+        let copy = copies.entry(entry.cluster).or_insert_with(|| ServiceCopy {
+            ttl: ttl.clone(),
+            selector: selector.clone(),
+            ..ServiceCopy::default()
+        });
+        copy.ready |= !items.is_empty();
+        copy.ingress.extend(items);
+    }
+    Some(Ok(copies))
 }
 
 /// An object alone: serde would take a JSON list for one as well.
@@ -116,10 +146,11 @@ fn ingresses(text: &str) -> serde_json::Result<Ingresses> {
     serde_json::from_str(text)
 }
 
-fn member(cluster: Object) -> Member {
-    let lost = lost(&cluster.status);
-    let region = cluster.status.region.unwrap_or_default();
-    let zones = cluster.status.zones.unwrap_or_default();
+/// What a `Cluster` object that was read at `place` says; its services are said elsewhere.
+pub(crate) fn member(metadata: Metadata, status: Status, place: &impl fmt::Display) -> Member {
+    let lost = lost(&status);
+    let region = status.region.unwrap_or_default();
+    let zones = status.zones.unwrap_or_default();
     let places = match (region.is_empty(), zones.is_empty()) {
         // Federation v1 wiped both when it lost a cluster: of such a one they say nothing.
         (true, true) if lost.is_some() => None,
@@ -127,10 +158,10 @@ fn member(cluster: Object) -> Member {
         (false, true) => Some(BTreeSet::from([Place::new(region, "")])),
         (_, false) => Some(zones.iter().map(|zone| Place::new(region.as_str(), zone.as_str())).collect()),
     };
-    let labels = labels(cluster.metadata.labels);
+    let labels = labels(metadata.labels);
     let mut answer = ClusterAnswer { places, labels, ..ClusterAnswer::default() };
     let told = answer.places.iter().flatten().flat_map(|place| [&place.region, &place.zone]);
-    note_origins(&mut answer.label_origins, told, &cluster.place);
+    note_origins(&mut answer.label_origins, told, place);
     Member { answer, lost }
 }
 

@@ -8,26 +8,26 @@
 //! The walk of a change: `scan` lists names and stamps, `settle` says which members hold still, `manifest` reads their
 //! text, `member` or `dump` make answers of it, `view` tells what is new.
 
-mod dump;
+pub(crate) mod dump;
 pub(crate) mod manifest;
 pub(crate) mod member;
 mod reader;
 mod scan;
 mod settle;
-mod view;
+pub(crate) mod view;
 mod watch;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use dns_sync_core::{SourceEvent, Timestamp};
+use dns_sync_core::SourceEvent;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::reader::{Reader, Step};
 use self::watch::Watch;
-use super::{EndpointSource, Select, SourceError, Stop};
+use super::{EndpointSource, Select, SourceError, Stop, wall_clock};
 
 /// How often the folder is looked at when nobody tells of a change: a safety net for file systems and mounts whose
 /// changes the kernel does not tell.
@@ -64,7 +64,7 @@ impl FileSource {
 impl EndpointSource for FileSource {
     async fn read_once(&mut self) -> Result<Vec<SourceEvent>, SourceError> {
         let empty = Self::new(PathBuf::new(), Select::default());
-        let (source, read) = std::mem::replace(self, empty).blocking(|reader| reader.read_all(now())).await;
+        let (source, read) = std::mem::replace(self, empty).blocking(|reader| reader.read_all(wall_clock())).await;
         *self = source;
         read
     }
@@ -72,7 +72,7 @@ impl EndpointSource for FileSource {
     async fn run(self: Box<Self>, events: mpsc::Sender<Vec<SourceEvent>>, mut stop: Stop) -> Result<(), SourceError> {
         // Watching begins before reading, so that no change falls in between.
         let mut watch = Watch::new(self.reader.root());
-        let (mut source, first) = self.blocking(|reader| reader.read_all(now())).await;
+        let (mut source, first) = self.blocking(|reader| reader.read_all(wall_clock())).await;
         let mut batch = first?;
         watch.follow(source.reader.root());
         let start = Instant::now();
@@ -92,14 +92,8 @@ impl EndpointSource for FileSource {
             watch.follow(source.reader.root());
             let (renamed, clock) = (watch.take_renamed(), start.elapsed());
             let step: Step;
-            (source, step) = source.blocking(move |reader| reader.step(&renamed, clock, now())).await;
+            (source, step) = source.blocking(move |reader| reader.step(&renamed, clock, wall_clock())).await;
             Step { events: batch, look_at } = step;
         }
     }
-}
-
-/// The wall clock.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

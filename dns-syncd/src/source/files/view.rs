@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dns_sync_core::{ClusterAnswer, ClusterName, Problem, SourceEvent, Timestamp};
 
-use super::dump::{Dump, Lost};
+use super::dump::{Dump, Lost, Member};
 
 /// Clusters and problems that were told.
 #[derive(Debug, Default)]
@@ -51,12 +51,15 @@ impl View {
 
     /// A member is there no more.
     pub(crate) fn gone(&mut self, name: &str, path: &str) -> Vec<SourceEvent> {
-        let mut events = Vec::new();
-        if let Some((cluster, _)) = self.clusters.remove_entry(name) {
-            events.push(SourceEvent::Disappeared { cluster });
-        }
+        let mut events = Vec::from_iter(self.disappeared(name));
         self.problems(path, Vec::new(), &mut events);
         events
+    }
+
+    /// A cluster is there no more; nothing where it was never told.
+    pub(crate) fn disappeared(&mut self, name: &str) -> Option<SourceEvent> {
+        let (cluster, _) = self.clusters.remove_entry(name)?;
+        Some(SourceEvent::Disappeared { cluster })
     }
 
     /// The clusters that were told and that `stays` does not hold for.
@@ -75,19 +78,27 @@ impl View {
             stays
         });
         for (cluster, member) in dump.clusters {
-            // A dump that is written anew every minute must not make a lost cluster freshly lost every minute.
-            let before = match self.clusters.get(&cluster) {
-                Some(Standing::Unknown(lost)) => lost.since,
-                _ => None,
-            };
-            self.answer(&cluster, member.answer, &mut events);
-            if let Some(lost) = member.lost {
-                let since = lost.since.or(before).unwrap_or(now);
-                self.lose(&cluster, Lost { since: Some(since), ..lost }, &mut events);
-            }
+            self.update(&cluster, member, now, &mut events);
         }
         self.problems(path, dump.problems, &mut events);
         events
+    }
+
+    /// One cluster of a dump changed at `now`.
+    pub(crate) fn update(
+        &mut self,
+        cluster: &ClusterName,
+        member: Member,
+        now: Timestamp,
+        events: &mut Vec<SourceEvent>,
+    ) {
+        // A dump that is written anew every minute must not make a lost cluster freshly lost every minute.
+        let before = self.lost_since(cluster);
+        self.answer(cluster, member.answer, events);
+        if let Some(lost) = member.lost {
+            let since = lost.since.or(before).unwrap_or(now);
+            self.lose(cluster, Lost { since: Some(since), ..lost }, events);
+        }
     }
 
     /// The source itself failed: nothing that was told becomes untrue. Members become unknown where `unknown`.
@@ -95,10 +106,15 @@ impl View {
         let mut events = Vec::new();
         if unknown {
             for cluster in self.clusters.keys().cloned().collect::<Vec<_>>() {
-                self.lose(&cluster, Lost { since: None, reason: reason.into() }, &mut events);
+                let since = self.lost_since(&cluster);
+                self.lose(&cluster, Lost { since, reason: reason.into() }, &mut events);
             }
         }
-        self.problems(path, vec![Problem { cluster: None, service: None, reason: reason.into() }], &mut events);
+        // A service that could not be read has no copy anywhere: only its problem keeps its records.
+        let told = self.problems.get(path).into_iter().flatten();
+        let mut problems: Vec<_> = told.filter(|problem| problem.service.is_some()).cloned().collect();
+        problems.push(Problem { cluster: None, service: None, reason: reason.into() });
+        self.problems(path, problems, &mut events);
         events
     }
 
@@ -126,7 +142,15 @@ impl View {
         events.push(SourceEvent::Unknown { cluster: cluster.clone(), since: lost.since, reason: lost.reason });
     }
 
-    fn problems(&mut self, origin: &str, problems: Vec<Problem>, events: &mut Vec<SourceEvent>) {
+    fn lost_since(&self, cluster: &str) -> Option<Timestamp> {
+        match self.clusters.get(cluster) {
+            Some(Standing::Unknown(lost)) => lost.since,
+            _ => None,
+        }
+    }
+
+    /// All that is wrong at `origin` now, told where it differs.
+    pub(crate) fn problems(&mut self, origin: &str, problems: Vec<Problem>, events: &mut Vec<SourceEvent>) {
         let before = self.problems.get(origin).map(Vec::as_slice).unwrap_or_default();
         if before == problems {
             return;
@@ -143,7 +167,6 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dump::Member;
     use super::*;
 
     fn dump(clusters: &[(&str, Option<Lost>)]) -> Dump {
@@ -194,6 +217,29 @@ mod tests {
         view.dump("d", dump(&[("a", None), ("b", None)]), Timestamp(0));
         let events = view.dump("d", dump(&[("b", None)]), Timestamp(0));
         assert_eq!(events.first(), Some(&SourceEvent::Disappeared { cluster: "a".into() }));
+    }
+
+    #[test]
+    fn a_service_that_could_not_be_read_stays_so_while_the_source_fails() {
+        let mut view = View::default();
+        let unread = Problem {
+            cluster: None,
+            service: Some(dns_sync_core::ServiceId::new("shop", "web")),
+            reason: "no JSON".into(),
+        };
+        view.dump("d", Dump { problems: vec![unread.clone()], ..dump(&[("a", None)]) }, Timestamp(0));
+        let events = view.failed("d", "torn", false);
+        let [SourceEvent::Problems { problems, .. }] = &events[..] else { panic!("{events:?}") };
+        assert!(problems.contains(&unread) && problems.len() == 2, "{problems:?}");
+    }
+
+    #[test]
+    fn how_long_a_cluster_is_lost_outlives_a_failure_of_the_source() {
+        let lost = || Some(Lost { since: None, reason: "not ready".into() });
+        let mut view = View::default();
+        view.dump("d", dump(&[("a", lost())]), Timestamp(100));
+        assert_eq!(lost_since(&view.failed("d", "away", true)), [Some(Timestamp(100))]);
+        assert_eq!(lost_since(&view.dump("d", dump(&[("a", lost())]), Timestamp(900))), [Some(Timestamp(100))]);
     }
 
     #[test]
