@@ -133,8 +133,12 @@ impl Cloud {
     }
 
     pub(crate) async fn azure() -> Self {
+        Self::on_azure(&Arc::new(azure::Fake::start().await))
+    }
+
+    /// A new zone in an Azure that the test goes on holding.
+    pub(crate) fn on_azure(fake: &Arc<azure::Fake>) -> Self {
         use azure::{CLIENT, SECRET, SUBSCRIPTION, TENANT, Throttling};
-        let fake = Arc::new(azure::Fake::start().await);
         fake.create_zone("rg", ZONE);
         let url = fake.url();
         let sets = {
@@ -159,6 +163,7 @@ impl Cloud {
             let reader = azure::Principal::new(CLIENT).with_secret(SECRET).with_right(&scope, &["*/read"]);
             move || fake.principal(reader.clone())
         };
+        let fake = fake.clone();
         let trouble = move || {
             let refusals =
                 [azure::throttled(Throttling::Text, None), azure::throttled(Throttling::Subscription, Some(1))];

@@ -1,15 +1,16 @@
 //! A folder with the daemon's files, the daemon, the server that answers, and the client that always asks.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dns_conformance::servers::{Answer, query, try_query};
 use hickory_proto::op::ResponseCode;
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::asker::{Asker, Leave};
 use crate::members::Folder;
@@ -33,21 +34,10 @@ pub(crate) struct World {
     asker: Asker,
     truth: Truth,
     next: Truth,
-    trouble: Trouble,
-    folder: TempDir,
-}
-
-/// What happens to the host at each step.
-#[derive(Clone, Default)]
-struct Trouble {
-    strike: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// A change may leave names empty while it is under way.
     gaps: bool,
-}
-
-impl fmt::Debug for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trouble").field("gaps", &self.gaps).finish_non_exhaustive()
-    }
+    admin: SocketAddr,
+    folder: TempDir,
 }
 
 impl World {
@@ -65,7 +55,8 @@ impl World {
             asker: Asker::start(server),
             truth,
             next,
-            trouble: Trouble::default(),
+            gaps: false,
+            admin: (Ipv4Addr::LOCALHOST, 0).into(),
             folder,
         };
         world.configure(&format!("unreachable-grace = {}", GRACE.as_secs()));
@@ -81,7 +72,7 @@ impl World {
     pub(crate) fn embedded() -> Self {
         let server = free_address();
         let mut world = Self::new("embedded", "", server);
-        let data = world.folder.path().join("data");
+        let data = world.data_dir();
         std::fs::create_dir(&data).unwrap();
         let config = format!("[Global]\nzones = {ZONE}\nlisten = {server}\ndata-dir = {}\n", data.display());
         std::fs::write(world.folder.path().join("provider.conf"), config).unwrap();
@@ -92,14 +83,14 @@ impl World {
     /// Rewrites the daemon's own file with more keys of `[Sync]`. A running daemon takes them over.
     pub(crate) fn configure(&self, sync: &str) {
         let provider = self.provider;
-        let folder = self.folder.path().display();
+        let (folder, admin) = (self.folder.path().display(), self.admin);
         let text = format!(
             "[Federation]\nname = {FEDERATION}\nzone-name = {ZONE}\n\
              [Provider]\nname = {provider}\nconfig = {folder}/provider.conf\n\
              [Source]\npath = {folder}/clusters\n\
              [Sync]\nmin-interval = 0\n{sync}\n\
              [Guard]\nmax-delete = 100\nmax-update = 100\nmax-emptied = 100\n\
-             [Admin]\nlisten = 127.0.0.1:0\n"
+             [Admin]\nlisten = {admin}\n"
         );
         std::fs::write(self.config(), text).unwrap();
     }
@@ -113,6 +104,11 @@ impl World {
     /// The daemon's own file.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("dns-syncd.conf")
+    }
+
+    /// Where the daemon's own server keeps its zones.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// A copy of the daemon's own file as it is now, for a replica.
@@ -138,9 +134,29 @@ impl World {
         self.daemon.take().unwrap().stop().await;
     }
 
+    /// Kills the daemon unless it has ended by itself.
+    pub(crate) fn forget_daemon(&mut self) {
+        self.daemon = None;
+    }
+
     /// Runs another command with the same files.
     pub(crate) async fn call(&self, arguments: &[&str]) -> Ended {
         program::call(&self.config(), arguments).await
+    }
+
+    /// Gives the daemon an admin address that this test knows, from the next [`World::configure`] on.
+    pub(crate) fn open_admin(&mut self) {
+        self.admin = free_address();
+    }
+
+    /// What the daemon says of itself; `None` where it does not answer.
+    pub(crate) async fn status(&self) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.admin).await.ok()?;
+        stream.write_all(b"GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
     }
 
     /// What the daemon has logged.
@@ -148,25 +164,22 @@ impl World {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
-    /// From now on `strike` is called before each change. Where the host cannot change the type of a name at once, clients
-    /// may see it empty while a change is under way (`gaps`).
-    pub(crate) fn in_trouble(&mut self, strike: Arc<dyn Fn() + Send + Sync>, gaps: bool) {
-        self.trouble = Trouble { strike: Some(strike), gaps };
+    /// The host cannot change the type of a name at once: from now on clients may see names empty while a change is under
+    /// way.
+    pub(crate) fn allow_gaps(&mut self) {
+        self.gaps = true;
     }
 
     /// Says what will be true after the change that the test is about to make. Clients may see both from now on.
     pub(crate) fn expect(&mut self, next: Truth) {
-        if let Some(strike) = &self.trouble.strike {
-            strike();
-        }
-        let leave = if self.trouble.gaps { Leave::Meddling(BTreeSet::new()) } else { Leave::None };
+        let leave = if self.gaps { Leave::Meddling(BTreeSet::new()) } else { Leave::None };
         self.asker.allow(&self.truth, &next, leave);
         self.next = next;
     }
 
     /// A server may be away: clients may get no answer, but still no empty or wrong one.
     pub(crate) fn allow_silence(&mut self) {
-        if self.trouble.gaps {
+        if self.gaps {
             return; // more is allowed already
         }
         self.asker.allow(&self.truth, &self.next, Leave::Silence);

@@ -1,0 +1,121 @@
+//! A failover in the middle of bulk work, at a host that takes a few writes a second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dns_conformance::fakes::azure;
+use dns_conformance::fakes::faults::Call;
+
+use crate::clouds::Cloud;
+use crate::members::{Member, NAMESPACE};
+use crate::truth::{FEDERATION, truth};
+use crate::world::{GRACE, World};
+
+/// Five names each: the global one, and those of two regions and two zones.
+const SERVICES: usize = 2_000;
+const NAMES: usize = 5 * SERVICES;
+/// Creations of the bulk that are done when the failover arrives: the daemon's burst is used up, and each goes at the
+/// rate.
+const UNDER_WAY: usize = 40;
+/// Writes of the bulk that may still come before the failover is whole, counted from when the daemon shows that it
+/// knows: one of each of the eight batches that it has out, as a call that has its turn is not taken back.
+const ALREADY_OUT: usize = 8;
+/// A safety net.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The set of a write, as `TYPE name`; `None` for another call.
+fn written(call: &Call) -> Option<String> {
+    let segments = call.request.segments();
+    let [.., rr_type, name] = &segments[..] else { return None };
+    let is_write = ["RecordSets_CreateOrUpdate", "RecordSets_Delete"].contains(&call.operation.as_str());
+    is_write.then(|| format!("{} {rr_type} {name}", call.request.method))
+}
+
+fn writes(fake: &azure::Fake) -> Vec<String> {
+    fake.control().calls().iter().filter_map(written).collect()
+}
+
+/// Writes of the service that lives on, with their places among all writes.
+fn of_web(writes: &[String]) -> BTreeMap<&str, usize> {
+    let owner = format!(" web.{NAMESPACE}.{FEDERATION}.svc");
+    writes.iter().enumerate().filter(|(_, write)| write.contains(&owner)).map(|(at, write)| (&**write, at)).collect()
+}
+
+/// 10,000 new sets take an hour at the rate of the vendor, which the stand-in enforces; the five writes of a failover
+/// that arrives meanwhile come next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_in_the_middle_of_10_000_azure_creates_is_written_next() {
+    let fake = Arc::new(azure::Fake::start().await);
+    fake.limits(|limits| limits.record_sets = 2 * NAMES);
+    fake.enforce_rates();
+    let cloud = Cloud::on_azure(&fake);
+    let (mut world, _mirror) = cloud.world().await;
+    world.allow_gaps();
+    world.open_admin();
+    world.configure(&format!("unreachable-grace = {}", GRACE.as_secs()));
+    let (eu, us) = (Member::new("eu").with("web", &["192.0.2.1"]), Member::new("us").with("web", &["198.51.100.1"]));
+    world.clusters.put_all([&eu, &us]);
+    world.expect(truth(&[eu.clone(), us.clone()]));
+    world.start();
+    world.settle("one service is published").await;
+
+    let before = writes(&fake).len();
+    let crowd = (0..SERVICES).fold(us.clone(), |member, index| {
+        member.with(&format!("s{index}"), &[&format!("198.18.{}.{}", index / 200, index % 200 + 1)])
+    });
+    world.clusters.put(&crowd);
+    until(&world, || writes(&fake).len() >= before + UNDER_WAY).await;
+
+    let sick = eu.ready("web", false);
+    world.expect(truth(&[sick.clone(), us]));
+    let arrived = writes(&fake).len();
+    world.clusters.put(&sick);
+    let known = known(&world, &fake, arrived).await;
+    world.settle("the service fails over").await;
+
+    let all = writes(&fake);
+    let failover = of_web(&all[arrived..]);
+    let web = format!("web.{NAMESPACE}.{FEDERATION}.svc");
+    let expected = [
+        format!("DELETE A {web}.eu"),
+        format!("DELETE A {web}.eu-a.eu"),
+        format!("PUT A {web}"),
+        format!("PUT CNAME {web}.eu"),
+        format!("PUT CNAME {web}.eu-a.eu"),
+    ];
+    assert!(failover.keys().copied().eq(&expected), "{failover:?}");
+    let last = failover.values().max().unwrap() + 1;
+    let after = &all[known.min(arrived + last)..arrived + last];
+    let bulk = after.len() - of_web(after).len();
+    assert!(bulk <= ALREADY_OUT, "{bulk} writes went before a failover that was known: {after:?}");
+    let status = world.status().await.unwrap();
+    let left = status["queue"]["creation"].as_u64().unwrap();
+    assert!(left > NAMES as u64 / 2, "the bulk is nearly done, so nothing was in the way: {}", status["queue"]);
+    world.finish().await;
+}
+
+/// How many writes the stand-in has seen when the daemon shows that it knows of the failover: in its queue, or by a
+/// write.
+async fn known(world: &World, fake: &azure::Fake, arrived: usize) -> usize {
+    let begun = Instant::now();
+    loop {
+        let queue = world.status().await.map(|status| status["queue"].clone()).unwrap_or_default();
+        let all = writes(fake);
+        if queue["failover"].as_u64() > Some(0) {
+            return all.len();
+        }
+        if let Some(first) = of_web(&all[arrived..]).values().min() {
+            return arrived + first;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the daemon never knew: {queue}\n{}", world.log());
+    }
+}
+
+async fn until(world: &World, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "the bulk was never under way:\n{}", world.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
