@@ -1,7 +1,7 @@
 //! End to end: member clusters as manifests, the real program, real servers, and DNS queries.
 //!
 //! A test changes the clusters, says what clients must be answered from then on, and asks until they are; meanwhile an
-//! [`asker::Asker`] asks without a pause and lets no empty or wrong answer pass where a healthy address exists.
+//! [`asker::Asker`] asks all the time and lets no empty or wrong answer pass where a healthy address exists.
 //! No test waits a fixed time: bounds are safety nets, and a time that must *not* be cut short (a grace) is measured.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
