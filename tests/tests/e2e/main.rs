@@ -14,6 +14,8 @@ mod clusters;
 mod command_line;
 mod equal;
 mod etcd;
+mod federation;
+mod federation_v1;
 mod failover;
 mod killed;
 mod life;
