@@ -12,6 +12,7 @@ mod bad_input;
 mod clouds;
 mod clusters;
 mod command_line;
+mod deploy;
 mod equal;
 mod etcd;
 mod federation;

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// The program: `DNS_SYNCD_BIN`, else the one of this workspace, built when it is not up to date.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("DNS_SYNCD_BIN") {
         Some(path) => path.into(),
