@@ -12,8 +12,9 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{Context, HttpClient, Method, Pipeline, PipelineSendOptions, Request, Url};
 use dnsprovider::capabilities::Operation;
-use dnsprovider::{Error, ErrorKind, Fqdn, RrType, TimeLeft};
+use dnsprovider::{Error, ErrorKind, Fqdn, RetryHint, RrType, TimeLeft};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::config::{Options, Rates};
 use super::convert;
@@ -21,17 +22,21 @@ use super::credential;
 use super::endpoint::{Endpoint, Transport};
 use super::error::{Asked, NAME, Refusal, error, unanswered};
 use super::wire::{List, OperationStatus, RecordSet, ZoneResource};
-use crate::cloud::{Bucket, Call, Failure, Turn};
+use crate::cloud::{Bucket, Call, Failure, Fate, Turn};
 
 const API_VERSION: &str = "2018-05-01";
 /// How often the end of a zone's deletion is asked for, where Azure does not say.
 const POLL: Duration = Duration::from_secs(2);
+/// The longest that an attempt may take that has paid before.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What may be sent, and when.
 #[derive(Clone, Copy)]
 pub(super) struct When<'a> {
     pub(super) turn: Turn,
     pub(super) time_left: Option<&'a TimeLeft>,
+    /// [`Api::reserve`] has taken what the first attempt pays.
+    pub(super) is_paid: bool,
 }
 
 /// A client of the resource manager for the zones of one resource group.
@@ -124,7 +129,7 @@ impl Api {
             Some(link) => self.own(link)?,
             None => self.url(&[], &[("$top", self.page_size.to_string())])?,
         };
-        let when = When { turn: Turn::Bulk, time_left: None };
+        let when = When { turn: Turn::Bulk, time_left: None, is_paid: false };
         let ask = Ask {
             right: "Microsoft.Network/dnsZones/read".to_owned(),
             scope: format!("the resource group `{}`", self.group),
@@ -135,7 +140,7 @@ impl Api {
 
     /// A zone; [`ErrorKind::ZoneNotFound`] where there is none.
     pub(super) async fn zone(&self, apex: &Fqdn) -> Result<ZoneResource, Failure> {
-        let when = When { turn: Turn::Point, time_left: None };
+        let when = When { turn: Turn::Point, time_left: None, is_paid: false };
         let url = self.url(&[convert::zone_name(apex)], &[])?;
         let ask = self.zone_ask("reading the zone", "read", Method::Get, url, apex, when);
         json(&self.send(&Ask { zone: Some((apex, Operation::Get)), ..ask }).await?, "reading the zone")
@@ -143,7 +148,7 @@ impl Api {
 
     /// Creates a public zone where there is none.
     pub(super) async fn create_zone(&self, apex: &Fqdn) -> Result<ZoneResource, Failure> {
-        let when = When { turn: Turn::Bulk, time_left: None };
+        let when = When { turn: Turn::Bulk, time_left: None, is_paid: false };
         let url = self.url(&[convert::zone_name(apex)], &[])?;
         let mut ask = self.zone_ask("creating the zone", "write", Method::Put, url, apex, when);
         ask.headers.push(("if-none-match", "*".to_owned()));
@@ -153,7 +158,7 @@ impl Api {
 
     /// Deletes a zone and waits until it is gone; false when there was none.
     pub(super) async fn delete_zone(&self, apex: &Fqdn) -> Result<bool, Failure> {
-        let when = When { turn: Turn::Bulk, time_left: None };
+        let when = When { turn: Turn::Bulk, time_left: None, is_paid: false };
         let what = "deleting the zone";
         let url = self.url(&[convert::zone_name(apex)], &[])?;
         let reply = self.send(&self.zone_ask(what, "delete", Method::Delete, url, apex, when)).await?;
@@ -187,14 +192,14 @@ impl Api {
             Some(link) => self.own(link)?,
             None => self.url(&[convert::zone_name(apex), "recordsets"], &[("$top", self.page_size.to_string())])?,
         };
-        let when = When { turn: Turn::Bulk, time_left: None };
+        let when = When { turn: Turn::Bulk, time_left: None, is_paid: false };
         let ask = self.zone_ask("reading a page of the zone", "recordsets/read", Method::Get, url, apex, when);
         json(&self.send(&Ask { zone: Some((apex, Operation::List)), ..ask }).await?, "reading a page of the zone")
     }
 
     /// A record set, or that there is none.
     pub(super) async fn set(&self, apex: &Fqdn, rr_type: &str, relative: &str) -> Result<Option<RecordSet>, Failure> {
-        let when = When { turn: Turn::Point, time_left: None };
+        let when = When { turn: Turn::Point, time_left: None, is_paid: false };
         let url = self.url(&[convert::zone_name(apex), rr_type, relative], &[])?;
         let what = "reading a set";
         let ask = self.zone_ask(what, &format!("{rr_type}/read"), Method::Get, url, apex, when);
@@ -262,6 +267,17 @@ impl Api {
         }
     }
 
+    /// Takes what the creation of a set pays, ahead of it; false when it is not granted in that time.
+    pub(super) async fn reserve(&self, apex: &Fqdn, turn: Turn, time_left: &TimeLeft) -> bool {
+        let of_zone = self.zone_bucket(apex, Operation::Create);
+        for bucket in of_zone.iter().chain([&self.writes]) {
+            if bucket.pay(turn, time_left).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply, Failure> {
         let of_zone = ask.zone.and_then(|(apex, operation)| self.zone_bucket(apex, operation));
         let of_subscription = match ask.method {
@@ -272,7 +288,39 @@ impl Api {
         let buckets: Vec<&Bucket> = of_zone.iter().chain([of_subscription]).collect();
         let repeatable = matches!(ask.method, Method::Get);
         let call = Call { provider: NAME, what: ask.what, buckets: &buckets, turn: ask.when.turn, repeatable };
-        call.send(ask.when.time_left, || self.attempt(ask)).await
+        let mut refused = None;
+        if ask.when.is_paid {
+            match self.attempt_paid(ask, &buckets).await {
+                Err(failure) if failure.fate == Fate::NotDone && failure.error.retry() != RetryHint::Never => {
+                    refused = Some(failure);
+                }
+                told => return told,
+            }
+        }
+        let told = call.send(ask.when.time_left, || self.attempt(ask)).await;
+        told.map_err(|failure| match refused {
+            Some(refused) if failure.fate == Fate::NotSent => refused,
+            _ => failure,
+        })
+    }
+
+    /// One attempt that has paid already. Its answer counts for the rate as that of any other.
+    async fn attempt_paid(&self, ask: &Ask<'_>, buckets: &[&Bucket]) -> Result<Reply, Failure> {
+        let told = timeout(ATTEMPT_LIMIT, self.attempt(ask)).await.unwrap_or_else(|_| {
+            let message = format!("{}: no answer within {} s", ask.what, ATTEMPT_LIMIT.as_secs());
+            Err(Failure::unknown(error(ErrorKind::Timeout, message)))
+        });
+        match &told {
+            Ok(_) => buckets.iter().for_each(|bucket| bucket.accepted()),
+            Err(failure) if failure.error.kind() == ErrorKind::RateLimited => {
+                let pause = if let RetryHint::After(pause) = failure.error.retry() { Some(pause) } else { None };
+                for bucket in buckets {
+                    bucket.throttled(pause);
+                }
+            }
+            Err(_) => {}
+        }
+        told
     }
 
     async fn attempt(&self, ask: &Ask<'_>) -> Result<Reply, Failure> {

@@ -6,22 +6,29 @@
 //! | update | PUT | `If-Match` | 412 |
 //! | delete | DELETE | `If-Match` | 412; 204: there is none |
 //!
-//! The units of a batch go side by side. Inside a unit updates go first, then deletions, then creations, and the first
-//! that fails stops it: what is not sent is `NotTried`. A name that changes its type has nothing between the two calls,
-//! as the host has no call for both. So the second is sent even where the caller's time has just ended, and an answer
-//! that is lost on the way is made up for by a read. When the second fails for good, the deleted sets are put back. They are then told
-//! as failed like the change that failed (nothing of the unit is done), though their versions are new ones: the next
-//! change to them conflicts and is read again.
+//! The units of a batch go side by side. Inside a unit updates go first, then creations, then deletions, and the first
+//! that fails stops it: what is not sent is `NotTried`. So a name that loses one set and gets another is never without
+//! one, but for two cases in which the deletion goes first: a CNAME stands alone, and a full zone takes no set more.
+//!
+//! Such a name has nothing between the two calls, as the host has no call for both. So the first is sent only when the
+//! second is granted too (the host may have told us to send no creation for minutes), the second is sent even where the
+//! caller's time has just ended, and an answer that is lost on the way is made up for by a read. When the second fails
+//! for good, the deleted sets are put back. They are then told as failed like the change that failed (nothing of the unit
+//! is done), though their versions are new ones: the next change to them conflicts and is read again.
 //!
 //! The version that was read is the whole guard. A change without one (whoever made it has not read the set here) is
 //! compared with what a read gives, and takes that state's ETag.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dnsprovider::{
     Action, Applied, ApplyContext, Change, ChangeSet, Cost, DnsProvider as _, Error, ErrorKind, Fqdn, Outcome,
-    RetryHint, TimeLeft, Unit, Version,
+    RetryHint, RrType, TimeLeft, Unit, Version,
 };
 use futures::future::join_all;
 use tokio::time::{Instant, timeout};
@@ -36,6 +43,8 @@ use crate::cloud::{Failure, Fate, Turn};
 /// The first deletion of a type change is not sent with less time than this, and what follows it has this time even
 /// where the caller's ends, so that its name is not left empty for want of time.
 const TIME_FOR_A_SWAP: Duration = Duration::from_secs(5);
+/// How long a type change waits to be granted where its caller names no time.
+const TIME_FOR_A_TURN: Duration = Duration::from_secs(30);
 
 impl AzureDns {
     pub(super) async fn apply_batch(
@@ -83,12 +92,7 @@ impl AzureDns {
             }
             return outcomes;
         }
-        let mut order: Vec<usize> = (0..unit.changes.len()).collect();
-        order.sort_by_key(|place| match unit.changes[*place].action() {
-            Action::Update => 0,
-            Action::Delete => 1,
-            Action::Create => 2,
-        });
+        let mut order = in_order(unit);
         let swaps =
             |change: &Change| change.after.is_none() && unit.changes.iter().any(|other| gives_way(change, other));
         let begins_swap = unit.changes.iter().any(swaps);
@@ -98,15 +102,24 @@ impl AzureDns {
         }
         // From the first deletion on a name is empty, or lacks a type, until the unit is done.
         let mut begun: Option<Instant> = None;
-        for place in &order {
+        let mut paid = 0;
+        while let Some(place) = order.pop_front() {
             if begun.is_none() && context.is_over() {
                 break;
             }
-            let change = &unit.changes[*place];
+            let change = &unit.changes[place];
             let is_first = begun.is_none() && swaps(change);
             let time_left = context.time_left.as_ref().map(|left| time_for(left, is_first, begun));
             let turn = if begun.is_some() { Turn::Urgent } else { Turn::from(context.lane) };
-            let when = When { turn, time_left: time_left.as_ref() };
+            if is_first {
+                paid = order.iter().filter(|later| unit.changes[**later].before.is_none()).count();
+                if !self.reserve(apex, paid, turn, time_left.as_ref()).await {
+                    break;
+                }
+            }
+            let is_paid = paid > 0 && change.before.is_none();
+            paid -= usize::from(is_paid);
+            let when = When { turn, time_left: time_left.as_ref(), is_paid };
             let mut told = self.apply_change(apex, change, when).await;
             if let Err(failure) = told {
                 let is_lost = failure.fate == Fate::Unknown && (is_first || begun.is_some());
@@ -114,32 +127,47 @@ impl AzureDns {
             }
             match told {
                 Ok(outcome @ Outcome::Done(_)) => {
-                    outcomes[*place] = outcome;
+                    outcomes[place] = outcome;
                     if is_first {
                         begun = Some(Instant::now());
                     }
                 }
                 Ok(outcome) => {
-                    outcomes[*place] = outcome;
-                    self.put_back(apex, unit, &mut outcomes, *place).await;
+                    outcomes[place] = outcome;
+                    self.put_back(apex, unit, &mut outcomes, place).await;
                     break;
+                }
+                // No room for one set more: once more when the others are gone.
+                Err(failure)
+                    if failure.error.kind() == ErrorKind::LimitExceeded
+                        && begun.is_none()
+                        && room_comes(unit, change, &order) =>
+                {
+                    order.push_back(place);
                 }
                 Err(failure) => {
                     let is_over = matches!(failure.fate, Fate::Unknown) || failure.error.retry() == RetryHint::Never;
-                    outcomes[*place] = match failure.fate {
-                        Fate::NotSent => Outcome::NotTried,
-                        Fate::Unknown => Outcome::Unknown(failure.error.with_key(&change.key)),
-                        Fate::NotDone if failure.error.kind() == ErrorKind::Conflict => Outcome::Conflict,
-                        Fate::NotDone => Outcome::Refused(failure.error.with_key(&change.key)),
-                    };
-                    if is_over && !matches!(outcomes[*place], Outcome::Unknown(_)) {
-                        self.put_back(apex, unit, &mut outcomes, *place).await;
+                    outcomes[place] = failed(failure, change);
+                    if is_over && !matches!(outcomes[place], Outcome::Unknown(_)) {
+                        self.put_back(apex, unit, &mut outcomes, place).await;
                     }
                     break;
                 }
             }
         }
         outcomes
+    }
+
+    /// Takes what so many creations pay, before the deletion that makes room for them.
+    async fn reserve(&self, apex: &Fqdn, creations: usize, turn: Turn, time_left: Option<&TimeLeft>) -> bool {
+        let end = Instant::now() + TIME_FOR_A_TURN;
+        let until_end: TimeLeft = Arc::new(move || end.saturating_duration_since(Instant::now()));
+        for _ in 0..creations {
+            if !self.api.reserve(apex, turn, time_left.unwrap_or(&until_end)).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn apply_change(&self, apex: &Fqdn, change: &Change, when: When<'_>) -> Result<Outcome, Failure> {
@@ -202,7 +230,7 @@ impl AzureDns {
             let foreign = etag(&change.version).map(|(_, foreign)| foreign).unwrap_or_default();
             let Ok(body) = convert::body(before, &foreign) else { continue };
             // Not within the time of the caller: a name that answered before is to answer again.
-            let when = When { turn: Turn::Urgent, time_left: None };
+            let when = When { turn: Turn::Urgent, time_left: None, is_paid: false };
             match self.api.put_set(apex, (&change.key.rr_type, relative), body, None, when).await {
                 Ok(_) => outcomes[place] = like(&outcomes[failed], change),
                 Err(failure) if failure.fate == Fate::Unknown => {
@@ -239,6 +267,38 @@ fn like(failed: &Outcome, change: &Change) -> Outcome {
         }
         _ => Outcome::Conflict,
     }
+}
+
+/// What is told of a change that failed.
+fn failed(failure: Failure, change: &Change) -> Outcome {
+    match failure.fate {
+        Fate::NotSent => Outcome::NotTried,
+        Fate::Unknown => Outcome::Unknown(failure.error.with_key(&change.key)),
+        Fate::NotDone if failure.error.kind() == ErrorKind::Conflict => Outcome::Conflict,
+        Fate::NotDone => Outcome::Refused(failure.error.with_key(&change.key)),
+    }
+}
+
+/// The places of the changes of a unit, in the order of their calls.
+fn in_order(unit: &Unit) -> VecDeque<usize> {
+    let is_cname = |change: &Change| change.key.rr_type == RrType::Cname;
+    let turn = |change: &Change| {
+        let excludes = |other: &Change| gives_way(other, change) && (is_cname(other) || is_cname(change));
+        match change.action() {
+            Action::Update => 0,
+            Action::Create if !unit.changes.iter().any(excludes) => 1,
+            Action::Delete => 2,
+            Action::Create => 3,
+        }
+    };
+    let mut order: Vec<usize> = (0..unit.changes.len()).collect();
+    order.sort_by_key(|place| turn(&unit.changes[*place]));
+    order.into()
+}
+
+/// Whether a set goes, with what is still to be done, in whose place a creation comes.
+fn room_comes(unit: &Unit, creation: &Change, order: &VecDeque<usize>) -> bool {
+    order.iter().any(|later| gives_way(&unit.changes[*later], creation))
 }
 
 /// Whether a deletion makes room for what another change of its unit puts at the same name.
