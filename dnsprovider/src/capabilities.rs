@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Add, AddAssign};
 
+use crate::claim::Credits;
 use crate::record::{RrType, Ttl};
 
 /// What a request costs, as a vector: a batch fits when no component exceeds its limit.
@@ -144,6 +145,9 @@ pub struct Limits {
     pub overhead: Cost,
     /// Records in one set; `None` for no limit.
     pub records_per_set: Option<usize>,
+    /// What the credits of one set may take, as [`credit_octets`] counts; `None` for no limit, or no claims. A set
+    /// whose credits take more is stored without them.
+    pub credit_octets: Option<usize>,
     /// Sets in one zone; `None` for no limit.
     pub sets_per_zone: Option<u64>,
     /// The smallest TTL that is stored as given.
@@ -158,11 +162,43 @@ impl Default for Limits {
             batch: Cost::UNLIMITED,
             overhead: Cost::default(),
             records_per_set: None,
+            credit_octets: None,
             sets_per_zone: None,
             min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),
             max_ttl: Ttl::MAX,
         }
     }
+}
+
+/// What the credits of the records of one set take, in octets, where each cluster is named once and then goes by its
+/// place: its name and a separator; for each record a separator, and for each of its clusters the digits of a place and
+/// a separator. In a name all but ASCII letters, digits, `-`, `_`, `.` and `/` counts thrice. A host that writes them in
+/// another way allows less.
+///
+/// ```
+/// use dnsprovider::Credits;
+/// use dnsprovider::capabilities::credit_octets;
+///
+/// let credits: [Credits; 3] = [["east".into(), "west".into()].into(), [].into(), ["west".into()].into()];
+/// // `east,west,` and `;0.1.;;1.`
+/// assert_eq!(credit_octets(&credits), 10 + 9);
+/// ```
+pub fn credit_octets(credits: &[Credits]) -> usize {
+    let mut clusters: Vec<&str> = Vec::new();
+    let mut octets = 0;
+    for of_record in credits {
+        octets += 1;
+        for cluster in of_record.iter() {
+            let place = clusters.iter().position(|known| *known == &**cluster).unwrap_or_else(|| {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+                octets += cluster.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum::<usize>() + 1;
+                clusters.push(cluster);
+                clusters.len() - 1
+            });
+            octets += place.to_string().len() + 1;
+        }
+    }
+    octets
 }
 
 /// What a backend can do. A gap is declared here, and a call that needs the missing ability is refused with

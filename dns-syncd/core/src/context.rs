@@ -34,6 +34,10 @@ pub struct Context<'a> {
     pub lost_places: &'a BTreeMap<Place, Timestamp>,
     /// Sets of several owners may share a name and type at the host.
     pub shared_sets: bool,
+    /// The host stores claims, and a name changes between addresses and a CNAME in two calls.
+    pub swaps_in_two: bool,
+    /// The host's limit of what the credits of a set may take.
+    pub credit_octets: Option<usize>,
     /// The host's limit of records in a set.
     pub records_per_set: Option<usize>,
     /// Now.

@@ -16,6 +16,7 @@ use crate::event::{ClusterName, Place, ServiceId, Timestamp};
 use crate::naming::{Level, is_label};
 use crate::offers::{Offer, Offers, offers};
 use crate::settings::{Adopt, AllUnhealthy};
+use crate::swap::{self, Stands};
 use crate::zone::Ownership;
 
 /// Why an address counts, or may be given up.
@@ -49,7 +50,8 @@ pub struct Contribution {
 pub struct DesiredName {
     /// Its place.
     pub level: Level,
-    /// The sets: A and AAAA, or one CNAME; empty for a global name without address.
+    /// The sets: A and AAAA, or one CNAME; empty for a global name without address. A TXT set holds the place of a
+    /// CNAME that may not come (see `swap`).
     pub sets: Vec<ClaimedSet>,
     /// For a CNAME: the address sets to which it leads, at this owner, to be used where a CNAME is forbidden.
     pub stand_in: Vec<ClaimedSet>,
@@ -129,7 +131,20 @@ fn names(cx: &Context<'_>, service: &ServiceId, offers: &Offers, notes: &mut Vec
             let text = format!("{left_out} addresses are left out: more than a set may hold");
             notes.push(Note { cluster: None, owner: Some(owner.clone()), text, refused: false });
         }
+        let stands = swap::stays(cx, &owner, &level);
         match (name.sets.is_empty(), open, up) {
+            (true, _, Some(up)) if stands == Some(Stands::Data) => {
+                name.published = end_of(&names, up).map(|end| end.published.clone()).unwrap_or_default();
+                name.sets = builder.address_sets(&name.published).0;
+                if name.sets.is_empty() {
+                    name.sets.extend(builder.placeholder());
+                }
+            }
+            // Whatever addresses it should have, the names above have them too.
+            (false, Some(up), _) if stands == Some(Stands::Alias) && end.is_some() => {
+                name.stand_in = std::mem::replace(&mut name.sets, vec![builder.cname(up)]);
+                name.published.clear();
+            }
             (true, Some(up), _) => {
                 name.stand_in = end.map(|end| builder.address_sets(&end.published).0).unwrap_or_default();
                 name.sets = vec![builder.cname(up)];
@@ -338,6 +353,11 @@ impl Builder<'_> {
     fn cname(&self, target: &Fqdn) -> ClaimedSet {
         self.set(RrType::Cname, [RecordData::Cname(target.clone())], |_| Credits::from([]))
             .expect("a CNAME has one target")
+    }
+
+    /// What stands where no address does and a CNAME may not.
+    fn placeholder(&self) -> Option<ClaimedSet> {
+        self.set(RrType::Txt, [RecordData::txt(swap::PLACEHOLDER)], |_| Credits::from([]))
     }
 
     /// At most as many addresses as a set may hold: in turns from the clusters by name, from each its smallest first.

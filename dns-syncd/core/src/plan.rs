@@ -13,6 +13,7 @@
 //! | – | something that blocks the name | any | refused |
 //! | any | any set at the name (or below, where the host answers subtrees) | CNAME | refused; the addresses it would lead to instead |
 
+mod credits;
 mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,6 @@ use dnsprovider::{Blocks, Change, Claim, ClaimedSet, Credits, Entry, Fqdn, Recor
 use crate::context::{Context, Note};
 use crate::desired::{Desired, DesiredName};
 use crate::event::{ClusterName, ServiceId};
-use crate::ledger;
 use crate::losses::{LossCount, Losses};
 use crate::settings::Adopt;
 use crate::zone::Ownership;
@@ -167,7 +167,7 @@ pub fn plan_service(
         Desired::Nothing => None,
         Desired::Names(names) => Some(names),
     };
-    let storable = names.filter(|_| cx.zone.has_ledgers()).map(with_storable_credits);
+    let storable = names.and_then(|names| credits::storable(cx, service, names, &mut plan.warnings));
     let names = storable.as_ref().or(names);
     let held = cx.zone.names_of(service);
     let owners: BTreeSet<&Fqdn> = held.chain(names.into_iter().flat_map(|names| names.keys())).collect();
@@ -176,17 +176,6 @@ pub fn plan_service(
         NamePlan { cx, shared_sets, service, owner, wanted, counts: names.is_some() }.plan(&mut plan);
     }
     plan
-}
-
-/// The names with the credits that a TXT set has room for.
-fn with_storable_credits(names: &BTreeMap<Fqdn, DesiredName>) -> BTreeMap<Fqdn, DesiredName> {
-    let mut names = names.clone();
-    let sets = names.values_mut().flat_map(|name| {
-        let place = ledger::place_of(&name.level);
-        name.sets.iter_mut().chain(&mut name.stand_in).map(move |set| (place.clone(), set))
-    });
-    ledger::drop_long_credits(&mut sets.collect::<Vec<_>>());
-    names
 }
 
 /// Plans the deletion of sets that carry our claim at names that are none of this federation.

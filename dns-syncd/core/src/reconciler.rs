@@ -10,6 +10,7 @@ mod outcome;
 mod queue;
 mod report;
 mod room;
+mod unheard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,9 +31,11 @@ use crate::naming::Naming;
 use crate::plan::{ServicePlan, Urgency, names_emptied_once, plan_service, plan_strays};
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
+use crate::swap;
 use crate::zone::ZoneView;
 
 pub use outcome::FollowUp;
+use unheard::Unheard;
 
 /// Names a plan: a service, or the names with our claim that belong to none.
 type PlanKey = Option<ServiceId>;
@@ -97,12 +100,15 @@ struct Written {
 
 /// The state of one zone's reconciliation.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of the host, and a mark")]
 pub struct Reconciler {
     settings: Settings,
     naming: Naming,
     shared_sets: bool,
     /// The host changes all of a call or nothing.
     whole_calls: bool,
+    swaps_in_two: bool,
+    credit_octets: Option<usize>,
     records_per_set: Option<usize>,
     sets_per_zone: Option<u64>,
     federation: Federation,
@@ -126,6 +132,8 @@ pub struct Reconciler {
     written: BTreeMap<Fqdn, Written>,
     prune_written_at: usize,
     guard: Guard,
+    /// Losses that may be done though nobody said so.
+    unheard: BTreeMap<RrKey, Unheard>,
     planned_losses: LossCount,
     /// How many sets more than now the plans ask for, by plan and together.
     growths: BTreeMap<PlanKey, usize>,
@@ -146,6 +154,8 @@ impl Reconciler {
             naming: Naming::new(&settings),
             shared_sets: capabilities.shared_sets,
             whole_calls: capabilities.atomicity == Atomicity::Batch,
+            swaps_in_two: swap::in_two(capabilities),
+            credit_octets: capabilities.limits.credit_octets,
             records_per_set: capabilities.limits.records_per_set,
             sets_per_zone: capabilities.limits.sets_per_zone,
             federation: Federation::default(),
@@ -167,6 +177,7 @@ impl Reconciler {
             written: BTreeMap::new(),
             prune_written_at: 1024,
             guard: Guard::default(),
+            unheard: BTreeMap::new(),
             planned_losses: LossCount::default(),
             growths: BTreeMap::new(),
             growth: 0,
@@ -200,6 +211,7 @@ impl Reconciler {
     /// members that disappeared just now.
     pub fn load_zone(&mut self, snapshot: Snapshot, now: Timestamp) {
         self.zone.load(snapshot);
+        self.count_unheard(None, now);
         let dirty = self.federation.remember(self.zone.credited_clusters(), now);
         self.mark(dirty);
         self.memory.learn(&self.zone, &self.naming, |cluster| {
@@ -220,6 +232,7 @@ impl Reconciler {
             self.zone.set_name(owner, snapshot.at(owner).to_vec());
             self.mark_owner(owner);
         }
+        self.count_unheard(Some(names), now);
         self.guard.claimed(self.zone.claimed_sets(), now);
     }
 
@@ -393,6 +406,8 @@ impl Reconciler {
             hosts: &self.hosts,
             lost_places: &self.lost_places,
             shared_sets: self.shared_sets,
+            swaps_in_two: self.swaps_in_two,
+            credit_octets: self.credit_octets,
             records_per_set: self.records_per_set,
             now,
         }

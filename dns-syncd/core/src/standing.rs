@@ -36,6 +36,9 @@ pub struct Standings {
     pub clusters: BTreeMap<ClusterName, Standing>,
     /// All pairs that a member's nodes carry.
     pub places: BTreeSet<Place>,
+    /// Those of them of which a process that begins now hears again: a known member or a file has them. The others
+    /// would be known by the zone alone.
+    pub told_places: BTreeSet<Place>,
     /// Some member has not yet said which services it has.
     pub some_unanswered: bool,
     /// Some member's topology is not known, so that claimed topology names speak for it.
@@ -58,6 +61,11 @@ pub fn standings(federation: &Federation, settings: &Settings, now: Timestamp) -
         labels.extend(overrides.labels.clone());
         let places = places(name, cluster, settings, &mut all.refused_labels);
         all.places.extend(places.iter().flatten().cloned());
+        let by_hand = overrides.region.is_some() && overrides.zones.is_some();
+        // A single pass reads what the next one will read.
+        if cluster.is_known() || by_hand || settings.one_shot {
+            all.told_places.extend(places.iter().flatten().cloned());
+        }
         all.some_unanswered |= !cluster.answered;
         all.some_unplaced |= places.is_none() || !cluster.answered;
         let standing = Standing {

@@ -10,6 +10,7 @@ mod ledgers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dnsprovider::capabilities::Atomicity;
 use dnsprovider::{Blocks, Capabilities, Claim, ClaimedSet, Entry, Fqdn, RrType, Snapshot, Version};
 
 use crate::event::{Place, ServiceId};
@@ -48,21 +49,28 @@ pub struct ZoneView {
     foreign_below: BTreeMap<Fqdn, usize>,
     claimed_sets: usize,
     total_sets: usize,
+    /// What is listed and does not stand counts as ours: see [`ZoneView::for_host`].
+    recalls: bool,
     /// On a host that stores no claims: the TXT sets that list them. These are in no other index.
     ledgers: Option<Ledgers>,
 }
 
 impl ZoneView {
     /// An empty zone at a host of these capabilities.
+    ///
+    /// Where claims are listed and sets change one by one, a name may be listed that is empty because somebody died
+    /// between the two calls of a type change. A full read counts such names as ours until they are planned.
     pub fn for_host(settings: &Settings, capabilities: &Capabilities) -> Self {
         let ledgers = (!capabilities.claims).then(Ledgers::default);
-        Self { ledgers, ..Self::new(settings, capabilities.answers_subtree) }
+        let recalls = !capabilities.claims && capabilities.atomicity == Atomicity::Set;
+        Self { recalls, ledgers, ..Self::new(settings, capabilities.answers_subtree) }
     }
 
     /// An empty zone at a host that stores claims. `answers_subtree` is the host's capability of that name.
     pub fn new(settings: &Settings, answers_subtree: bool) -> Self {
         Self {
             ledgers: None,
+            recalls: false,
             claim: settings.claim.clone(),
             previous_claim: settings.previous_claim.clone(),
             federation: settings.federation.clone(),
@@ -84,7 +92,7 @@ impl ZoneView {
     /// The same zone under other settings.
     #[must_use]
     pub fn under(&self, settings: &Settings) -> Self {
-        let mut zone = Self::new(settings, self.count_below);
+        let mut zone = Self { recalls: self.recalls, ..Self::new(settings, self.count_below) };
         let mut snapshot = Snapshot { version: self.version().clone(), ..Snapshot::default() };
         snapshot.extend(self.iter().cloned());
         match &self.ledgers {
@@ -113,6 +121,9 @@ impl ZoneView {
             self.set_name(&owner, entries);
         }
         self.total_sets = total;
+        for owner in self.listed_and_absent() {
+            self.keep_name(&owner, true);
+        }
     }
 
     /// Replaces what stands at one name.

@@ -16,10 +16,14 @@ use dns_sync_core::{
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
 use dnsprovider::{
-    Applied, Blocks, Capabilities, Claim, ClaimedSet, Entry, Error, ErrorKind, Fqdn, Outcome, RecordData, RrKey, RrSet,
-    RrType, Snapshot, Ttl, Version, memory,
+    Applied, Blocks, Capabilities, Change, ChangeSet, Claim, ClaimedSet, Entry, Error, ErrorKind, Fqdn, Outcome,
+    RecordData, RrKey, RrSet, RrType, Snapshot, Ttl, Unit, Version, memory,
 };
 use proptest::prelude::*;
+
+mod single_calls;
+
+use single_calls::in_calls;
 
 const CLUSTERS: usize = 4;
 const SERVICES: usize = 4;
@@ -55,16 +59,24 @@ enum Step {
 enum Kind {
     /// It stores claims.
     Claims,
+    /// It stores claims, and changes set by set.
+    ClaimsSetBySet,
     /// It stores none; a call is all or nothing and takes so many changes.
     Ledgers(usize),
     /// It stores none, and changes set by set.
     SetBySet,
 }
 
+impl Kind {
+    fn stores_claims(self) -> bool {
+        matches!(self, Self::Claims | Self::ClaimsSetBySet)
+    }
+}
+
 const WITHOUT_CLAIMS: [Kind; 4] = [Kind::Ledgers(usize::MAX), Kind::Ledgers(5), Kind::Ledgers(1), Kind::SetBySet];
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Claims), without_claims()]
+    prop_oneof![1 => Just(Kind::Claims), 1 => Just(Kind::ClaimsSetBySet), 2 => without_claims()]
 }
 
 fn without_claims() -> impl Strategy<Value = Kind> {
@@ -175,8 +187,9 @@ impl World {
     fn new(settings: Settings, kind: Kind) -> Self {
         let store = ZoneStore::new("test", settings.zone.clone());
         let mut capabilities = memory::capabilities();
-        capabilities.claims = kind == Kind::Claims;
-        capabilities.atomicity = if kind == Kind::SetBySet { Atomicity::Set } else { Atomicity::Batch };
+        capabilities.claims = kind.stores_claims();
+        let by_set = matches!(kind, Kind::SetBySet | Kind::ClaimsSetBySet);
+        capabilities.atomicity = if by_set { Atomicity::Set } else { Atomicity::Batch };
         Self {
             kind,
             daemon: Reconciler::new(settings.clone(), &capabilities),
@@ -224,6 +237,11 @@ impl World {
             Step::Crash(units) => {
                 if let Some(units) = units {
                     self.sync(Some(*units))?;
+                    if self.kind == Kind::ClaimsSetBySet
+                        && let Some(batch) = self.daemon.next_batch(self.now, |_| true)
+                    {
+                        self.write(&batch, *units)?;
+                    }
                 }
                 self.restart();
             }
@@ -250,7 +268,7 @@ impl World {
 
     fn stranger(&mut self, service: usize, kind: u8) {
         let mut set = stranger_set(kind, service);
-        if self.kind != Kind::Claims {
+        if !self.kind.stores_claims() {
             set.claim = None;
         }
         let key = set.set.key().clone();
@@ -294,7 +312,7 @@ impl World {
     /// The zone with the claims on the sets, wherever these are.
     fn held(&self) -> Snapshot {
         let raw = self.store.snapshot().clone();
-        if self.kind == Kind::Claims { raw } else { attach(raw).snapshot }
+        if self.kind.stores_claims() { raw } else { attach(raw).snapshot }
     }
 
     /// Our sets.
@@ -329,11 +347,11 @@ impl World {
                 self.check_emptied(&before)?;
                 continue;
             }
-            let applied = self.store.apply(&batch.changes, self.capabilities.atomicity);
+            let applied = self.write(&batch, usize::MAX)?;
             for (key, outcome) in &applied.outcomes {
                 prop_assert!(matches!(outcome, Outcome::Done(_)), "{key}: {outcome:?}");
             }
-            if self.kind != Kind::Claims {
+            if !self.kind.stores_claims() {
                 let mut sets = batch.changes.changes().flat_map(|change| change.before.iter().chain(&change.after));
                 prop_assert!(sets.all(|data| data.claim.is_none()), "this host takes no claims");
             }
@@ -349,6 +367,38 @@ impl World {
             self.check_published()?;
         }
         Ok(())
+    }
+
+    /// Writes a batch, or so many calls of it where each set is a call.
+    fn write(&mut self, batch: &Batch, calls: usize) -> Result<Applied, TestCaseError> {
+        if self.kind != Kind::ClaimsSetBySet {
+            return Ok(self.store.apply(&batch.changes, self.capabilities.atomicity));
+        }
+        let mut applied = Applied::default();
+        for change in in_calls(batch).into_iter().take(calls) {
+            let owner = change.key.owner.clone();
+            let comes = |other: &Change| other.key.owner == owner && other.after.is_some();
+            let stays = batch.changes.changes().any(comes);
+            let alone = ChangeSet { units: vec![Unit { changes: vec![change] }] };
+            for (key, outcome) in self.store.apply(&alone, self.capabilities.atomicity).outcomes {
+                applied.add(&key, outcome);
+            }
+            // A stranger above a name may take a CNAME its target.
+            if stays && self.strangers.is_empty() && self.store.at(&owner).is_empty() {
+                prop_assert!(self.is_told(&owner), "{owner} would be forgotten if the daemon died now");
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Whether a cluster that is known would tell a new process of the place of a name, as all do of the global ones.
+    fn is_told(&self, owner: &Fqdn) -> bool {
+        let known = self.in_sight.iter().filter(|member| !self.disappeared.contains_key(member));
+        known.map(|member| place(*member)).any(|place| {
+            let regional = format!(".svc.{}.example.com.", place.region);
+            let zonal = format!(".svc.{}.{}.example.com.", place.zone, place.region);
+            [regional, zonal].iter().any(|end| owner.as_str().ends_with(end))
+        }) || owner.as_str().ends_with(".svc.example.com.")
     }
 
     /// Writes or does not, hears nothing of it, reads what is to be read and comes back after a rest.

@@ -10,8 +10,8 @@
 //! `5f1c0b2e:east,west;0.1;;1` says that the first record comes from both clusters, the second from nobody knows where,
 //! the third from `west`. Credits of other records than stand in the set (somebody has changed it by hand) are nobody's.
 //!
-//! Credits that do not fit are left out; the claim stays. Pairs of others are carried along in the set's version, so
-//! that a write puts them back.
+//! Credits that do not fit are left out; the claim stays. Callers keep to [`CREDIT_OCTETS`], so that this happens only
+//! where pairs of others take the room. These are carried along in the set's version, so that a write puts them back.
 //! In: claims, metadata · Out: metadata, claims · Pure: yes.
 
 use std::collections::BTreeMap;
@@ -28,6 +28,10 @@ pub(super) type Metadata = BTreeMap<String, String>;
 const MOST_PAIRS: usize = 15;
 /// Characters of one value. Source: the same page.
 const MOST_CHARACTERS: usize = 256;
+
+/// What credits may take, as [`dnsprovider::capabilities::credit_octets`] counts, in a set without pairs of others: all
+/// pairs but two, less the digest and its colon.
+pub(super) const CREDIT_OCTETS: usize = (MOST_PAIRS - 2) * MOST_CHARACTERS - 9;
 
 // Letters and digits alone: pairs whose name has a blank are accepted and dropped, special characters are not
 // supported, and names ignore case. Source: the same page, and
@@ -167,6 +171,7 @@ fn unescape(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use dnsprovider::capabilities::credit_octets;
     use dnsprovider::{Fqdn, RecordData, RrKey, RrType, Ttl};
     use proptest::prelude::*;
 
@@ -228,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn credits_within_the_limit_are_stored_whole() {
+        // One cluster of so long a name that the limit is just reached: beside it `,`, `;`, `0` and `.` count.
+        let longest = "x".repeat(CREDIT_OCTETS - 4);
+        for (name, fits) in [(longest.clone(), true), (format!("{longest}yyy"), false)] {
+            let data = claimed(1, "prod", &[&[&name]]);
+            let counted = credit_octets(&data.claim.as_ref().expect("a claim").credits);
+            assert_eq!(counted <= CREDIT_OCTETS, fits, "{counted}");
+            let pairs = encode(&data, &Metadata::new()).expect("the claim fits");
+            assert_eq!(decode(&data.set, &again(&pairs)).0 == data.claim, fits);
+        }
+    }
+
+    #[test]
     fn half_a_claim_is_none() {
         let only = BTreeMap::from([(CLAIM.to_owned(), Some("prod".to_owned()))]);
         assert_eq!(decode(&set(1), &only), (None, Metadata::new()));
@@ -247,6 +265,8 @@ mod tests {
                 set: set(6),
                 claim: Some(Claim { name: name.into(), federation: federation.into(), credits }),
             };
+            let counted = credit_octets(&data.claim.as_ref().expect("a claim").credits);
+            prop_assert!(credits_text(&data.set, data.claim.as_ref().expect("a claim")).len() <= counted + 9);
             if let Ok(pairs) = encode(&data, &Metadata::new()) {
                 prop_assert!(pairs.len() <= MOST_PAIRS);
                 prop_assert!(pairs.values().all(|value| value.len() <= MOST_CHARACTERS && value.is_ascii()));

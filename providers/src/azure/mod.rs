@@ -123,6 +123,7 @@ impl DnsProvider for AzureDns {
                 batch: Cost { calls: MAX_CALLS, ..Cost::UNLIMITED },
                 overhead: Cost::default(),
                 records_per_set: Some(RECORDS_PER_SET),
+                credit_octets: Some(claim::CREDIT_OCTETS),
                 sets_per_zone: Some(self.sets_per_zone.load(Ordering::Relaxed)),
                 // The documentation begins at 1; recorded exchanges of the CLI store 0.
                 min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),

@@ -52,6 +52,7 @@ impl Quotas {
             batch: Cost { sets: self.additions, operations: self.deletions, octets: self.octets, ..Cost::UNLIMITED },
             overhead: Cost::default(),
             records_per_set: Some(self.records),
+            credit_octets: None,
             sets_per_zone: Some(self.sets),
             // The discovery document has a signed 32-bit number and no bounds.
             min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),

@@ -159,6 +159,7 @@ impl CoreDns {
             overhead: Cost { compares: 1, octets: 512, ..Cost::default() },
             // A and AAAA of one name in one unit: every old leaf is compared, beside the name (3) and the fence.
             records_per_set: usize::try_from((operations - 4) / 2).ok(),
+            credit_octets: None,
             sets_per_zone: None,
             min_ttl: Ttl::from_secs(1).expect("1 is a TTL"),
             max_ttl: Ttl::MAX,

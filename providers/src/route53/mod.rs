@@ -227,6 +227,7 @@ impl DnsProvider for Route53 {
                 batch: Cost { values: BATCH_VALUES, octets: BATCH_CHARACTERS, ..Cost::UNLIMITED },
                 overhead: Cost::default(),
                 records_per_set: Some(RECORDS_PER_SET),
+                credit_octets: None,
                 sets_per_zone: Some(self.quota().sets),
                 // Source: the service model, `TTL`, 0 to 2147483647.
                 min_ttl: Ttl::from_secs(0).expect("0 is a TTL"),

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use dnsprovider::{Change, ClaimedSet, Entry, Fqdn, RecordData, RrType};
+use dnsprovider::{Change, ClaimedSet, Entry, Fqdn, RecordData, RrKey, RrType};
 
 use super::{PlannedChange, Urgency};
 use crate::context::Context;
@@ -100,7 +100,8 @@ impl Teller<'_> {
             _ => false,
         };
         let cause_counts = causes.iter().any(|(cause, _)| cause.counts(leads));
-        let gives_way = change.after.is_none() && self.sets.iter().any(|set| is_cname(set) != is_cname_change(&change));
+        let gives_way =
+            change.after.is_none() && self.sets.iter().any(|set| is_address(set.set.key()) != is_address(&change.key));
         let mut losses = Losses::default();
         if change.before.is_some() && change.after.is_none() && !gives_way {
             losses.deleted = cause_counts;
@@ -112,13 +113,13 @@ impl Teller<'_> {
         let mut reasons: Vec<String> = causes.iter().map(|(cause, cluster)| cause.text(cluster)).collect();
         reasons.dedup();
         reasons.extend(self.additions(&added));
-        if change.after.as_ref().is_some_and(is_cname) && (change.before.is_none() || target) {
+        if change.after.is_some() && !is_address(&change.key) && (change.before.is_none() || target) {
             reasons.push("no cluster here has an address".into());
         }
         if let Some((before, after)) = ttl {
             reasons.push(format!("TTL {before} becomes {after}"));
         }
-        if gives_way && is_cname_change(&change) {
+        if gives_way && !is_address(&change.key) {
             reasons.push("a cluster here has an address again".into());
         }
         if change.before.as_ref().is_some_and(|held| held.claim_name() != Some(&self.cx.settings.claim))
@@ -254,10 +255,6 @@ fn addresses(set: Option<&ClaimedSet>) -> BTreeSet<IpAddr> {
     set.iter().flat_map(|set| set.set.records()).filter_map(RecordData::address).collect()
 }
 
-fn is_cname(set: &ClaimedSet) -> bool {
-    *set.set.rr_type() == RrType::Cname
-}
-
-fn is_cname_change(change: &Change) -> bool {
-    change.key.rr_type == RrType::Cname
+fn is_address(key: &RrKey) -> bool {
+    matches!(key.rr_type, RrType::A | RrType::Aaaa)
 }

@@ -15,7 +15,6 @@ use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler, RefusedSet};
 use crate::event::{Place, Timestamp};
 use crate::ledger::{Ledger, place_of};
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
-use crate::zone::Ownership;
 
 /// A unit as the host takes it, with the planned changes in it.
 #[derive(Clone, Debug, Default)]
@@ -355,6 +354,7 @@ impl Reconciler {
         }
         self.keep_half_done(&batch.changes, applied);
         self.count_losses(batch, applied, now, &mut follow);
+        self.note_unheard(batch, applied, now);
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);
         }
@@ -390,8 +390,7 @@ impl Reconciler {
             let owner = &change.key.owner;
             let Some(mut planned) = self.planned(change).cloned() else { continue };
             // A name with both families is emptied once.
-            let is_empty = self.zone.at(owner).iter().all(|entry| self.zone.ownership(entry) == Ownership::Foreign);
-            planned.losses.emptied &= is_empty && emptied.insert(owner);
+            planned.losses.emptied &= self.holds_nothing_of_ours(owner) && emptied.insert(owner);
             self.guard.wrote(&planned, now);
         }
         self.guard.claimed(self.zone.claimed_sets(), now);

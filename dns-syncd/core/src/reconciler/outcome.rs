@@ -8,7 +8,6 @@ use dnsprovider::{Applied, Change, ChangeSet, Entry, Error, Fqdn, Outcome, Retry
 use super::{Batch, Failure, PlanKey, Reconciler};
 use crate::event::Timestamp;
 use crate::plan::ServicePlan;
-use crate::zone::Ownership;
 
 /// Shortest and longest pause before a plan that failed is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
@@ -67,6 +66,7 @@ impl Reconciler {
             }
         }
         self.keep_half_done(&batch.changes, applied);
+        self.note_unheard(&batch, applied, now);
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);
         }
@@ -152,8 +152,7 @@ impl Reconciler {
         self.zone.set_name(owner, entries);
         if let Some(mut planned) = planned {
             // A name with both families is emptied once, by the last of its sets.
-            planned.losses.emptied &=
-                self.zone.at(owner).iter().all(|entry| self.zone.ownership(entry) == Ownership::Foreign);
+            planned.losses.emptied &= self.holds_nothing_of_ours(owner);
             self.guard.wrote(&planned, now);
         }
         self.guard.claimed(self.zone.claimed_sets(), now);

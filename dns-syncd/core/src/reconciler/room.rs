@@ -18,8 +18,8 @@ impl Reconciler {
     /// What the host allows, as it tells now.
     pub fn set_limits(&mut self, limits: &Limits) {
         self.sets_per_zone = limits.sets_per_zone;
-        if self.records_per_set != limits.records_per_set {
-            self.records_per_set = limits.records_per_set;
+        if (self.records_per_set, self.credit_octets) != (limits.records_per_set, limits.credit_octets) {
+            (self.records_per_set, self.credit_octets) = (limits.records_per_set, limits.credit_octets);
             self.mark(crate::federation::Dirty::All);
         }
     }

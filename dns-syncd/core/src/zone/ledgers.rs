@@ -136,6 +136,18 @@ impl ZoneView {
         named.chain(held).collect()
     }
 
+    /// The names of services that are listed though nothing stands there, on hosts where that may be a change half done.
+    pub(super) fn listed_and_absent(&self) -> Vec<Fqdn> {
+        let ledgers = self.ledgers.iter().filter(|_| self.recalls).flat_map(|ledgers| &ledgers.held);
+        let ours = ledgers.filter_map(|(at, held)| {
+            let ledger = held.read.as_ref().ok()?;
+            self.naming.parse_ledger(at)?;
+            self.is_our_claim(ledger.name(), ledger.federation()).then(|| self.names_beside(at))
+        });
+        let is_empty = |owner: &Fqdn| self.naming.parse(owner).is_some() && self.at(owner).is_empty();
+        ours.flatten().filter(is_empty).collect()
+    }
+
     /// What a ledger has to list: our sets of its service, or for a stray one those that no other ledger proves.
     pub(crate) fn holdings(&self, at: &Fqdn) -> BTreeMap<RrKey, (Place, &ClaimedSet)> {
         let ours = |entry: &&Entry| self.ownership(entry) == Ownership::Ours;

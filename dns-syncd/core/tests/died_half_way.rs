@@ -1,0 +1,274 @@
+//! A daemon that dies between two calls of a change, at each place where it may, on hosts that change set by set.
+//!
+//! The name `z1.r1` is one of which only the zone tells: its cluster has moved away, or cannot be reached. Whatever the
+//! next process finds, it goes on with the name.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod single_calls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dns_sync_core::{
+    ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
+};
+use dnsprovider::capabilities::Atomicity;
+use dnsprovider::store::ZoneStore;
+use dnsprovider::{Applied, Capabilities, ChangeSet, Fqdn, RecordData, RrType, Unit, memory};
+
+use single_calls::in_calls;
+
+const NAME: &str = "web.shop.fed.svc.z1.r1.example.com";
+const HERE: &str = "192.0.2.1";
+const ELSEWHERE: &str = "192.0.2.2";
+const OTHER_FAMILY: &str = "2001:db8::2";
+
+/// What a cluster says.
+#[derive(Clone, Copy)]
+enum Says {
+    /// There is no such cluster.
+    Absent,
+    /// It cannot be reached.
+    Unreachable,
+    /// Its place and its address.
+    Ready(&'static str, &'static str),
+    /// Its place; none of its endpoints is ready.
+    Unready(&'static str),
+}
+
+use Says::{Absent, Ready, Unreachable, Unready};
+
+/// The clusters `a` and `b` before, when the change is decided, and to which addresses the name leads then.
+struct Case {
+    what: &'static str,
+    before: [Says; 2],
+    after: [Says; 2],
+    leads_to: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        what: "its cluster moved",
+        before: [Ready("z1", HERE), Absent],
+        after: [Ready("z2", HERE), Absent],
+        leads_to: &[HERE],
+    },
+    Case {
+        what: "its cluster moved and has another address",
+        before: [Ready("z1", HERE), Absent],
+        after: [Ready("z2", ELSEWHERE), Absent],
+        leads_to: &[ELSEWHERE],
+    },
+    Case {
+        what: "its cluster moved, and elsewhere is the other family",
+        before: [Ready("z1", HERE), Absent],
+        after: [Ready("z2", OTHER_FAMILY), Absent],
+        leads_to: &[OTHER_FAMILY],
+    },
+    Case {
+        what: "its cluster moved and is empty",
+        before: [Ready("z1", HERE), Absent],
+        after: [Unready("z2"), Absent],
+        leads_to: &[],
+    },
+    Case {
+        what: "its cluster cannot be reached",
+        before: [Ready("z1", HERE), Ready("z2", ELSEWHERE)],
+        after: [Unreachable, Ready("z2", ELSEWHERE)],
+        leads_to: &[ELSEWHERE],
+    },
+];
+
+#[derive(Clone)]
+struct World {
+    able: Capabilities,
+    store: ZoneStore,
+    daemon: Reconciler,
+    now: Timestamp,
+}
+
+impl World {
+    fn new(able: Capabilities) -> Self {
+        let zone = Fqdn::parse("example.com").unwrap();
+        let daemon = Reconciler::new(Settings::new("fed", zone.clone()), &able);
+        Self { able, store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000) }
+    }
+
+    fn hear(&mut self, says: [Says; 2]) {
+        for (cluster, says) in ["a", "b"].into_iter().zip(says) {
+            let cluster = cluster.into();
+            let event = match says {
+                Absent => continue,
+                Ready(zone, address) => SourceEvent::Answer { cluster, answer: answer(zone, Some(address)) },
+                Unready(zone) => SourceEvent::Answer { cluster, answer: answer(zone, None) },
+                Unreachable => SourceEvent::Unknown { cluster, since: None, reason: "no route".into() },
+            };
+            self.daemon.observe(event, self.now);
+        }
+    }
+
+    /// Plans and writes until nothing may be done now, or until so many calls are made; true when it was stopped.
+    fn sync(&mut self, mut calls: usize) -> bool {
+        for _ in 0..100 {
+            self.daemon.plan(self.now);
+            let Some(batch) = self.daemon.next_batch(self.now, |_| true) else { return false };
+            let mut applied = Applied::default();
+            for change in in_calls(&batch) {
+                if calls == 0 {
+                    return true;
+                }
+                calls -= 1;
+                let alone = ChangeSet { units: vec![Unit { changes: vec![change] }] };
+                let one = self.store.apply(&alone, Atomicity::Set);
+                assert!(one.is_done(), "{one:?}");
+                one.outcomes.into_iter().for_each(|(key, outcome)| applied.add(&key, outcome));
+            }
+            self.daemon.record(batch, &applied, self.now);
+        }
+        panic!("no end of writing")
+    }
+
+    /// Time for everything that waits: graces, and the least time between two writes of a set.
+    fn wait(&mut self) {
+        self.now = self.now.plus(Duration::from_mins(10));
+    }
+
+    fn restart(&mut self) {
+        let settings = Settings::new("fed", Fqdn::parse("example.com").unwrap());
+        self.daemon = Reconciler::new(settings, &self.able);
+        self.daemon.load_zone(self.store.snapshot().clone(), self.now);
+    }
+
+    fn holds(&self) -> Vec<RrType> {
+        self.store.at(&Fqdn::parse(NAME).unwrap()).iter().map(|entry| entry.key().rr_type.clone()).collect()
+    }
+
+    /// The addresses to which the name leads.
+    fn leads_to(&self) -> BTreeSet<IpAddr> {
+        let mut name = Fqdn::parse(NAME).unwrap();
+        for _ in 0..4 {
+            let records: Vec<_> = self.store.at(&name).iter().flat_map(|entry| entry.data.set.records()).collect();
+            match records.as_slice() {
+                [RecordData::Cname(target)] => name = target.clone(),
+                records => return records.iter().filter_map(|record| record.address()).collect(),
+            }
+        }
+        BTreeSet::new()
+    }
+}
+
+fn answer(zone: &str, address: Option<&str>) -> ClusterAnswer {
+    let ingress = BTreeSet::from([Endpoint::Ip(address.unwrap_or("192.0.2.99").parse().unwrap())]);
+    let copy = ServiceCopy { ingress, ready: address.is_some(), ..ServiceCopy::default() };
+    ClusterAnswer {
+        places: Some(BTreeSet::from([Place::new("r1", zone)])),
+        services: BTreeMap::from([(ServiceId::new("shop", "web"), copy)]),
+        ..ClusterAnswer::default()
+    }
+}
+
+/// Hosts that change set by set: with claims on the sets, and with claims in TXT sets.
+fn hosts() -> [(&'static str, Capabilities); 2] {
+    let able = Capabilities { atomicity: Atomicity::Set, ..memory::capabilities() };
+    [("claims", able.clone()), ("lists", Capabilities { claims: false, ..able })]
+}
+
+fn addresses(texts: &[&str]) -> BTreeSet<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_name_that_only_the_zone_knows_outlives_a_death_at_any_call() {
+    for (host, able) in hosts() {
+        for case in CASES {
+            let mut before = World::new(able.clone());
+            before.hear(case.before);
+            before.sync(usize::MAX);
+            assert_eq!(before.holds(), [RrType::A]);
+            before.hear(case.after);
+            before.wait();
+            let mut calls = 0;
+            loop {
+                let what = format!("{host}: {}, dead after {calls} calls", case.what);
+                let mut world = before.clone();
+                let died = world.sync(calls);
+                assert!(host != "claims" || !world.holds().is_empty(), "{what}: a client finds nothing");
+                world.restart();
+                world.hear(case.after);
+                world.sync(usize::MAX);
+                world.wait();
+                world.sync(usize::MAX);
+                assert!(!world.holds().is_empty(), "{what}: the name is forgotten");
+                assert_eq!(world.leads_to(), addresses(case.leads_to), "{what}");
+                assert!(world.daemon.is_settled(), "{what}");
+                if !died {
+                    break;
+                }
+                calls += 1;
+            }
+            assert!(calls > 0, "{host}: {}: nothing was written, so nobody died", case.what);
+        }
+    }
+}
+
+/// The place of a CNAME that may not come is held until there are addresses again, and goes when its time is over.
+#[test]
+fn a_name_without_addresses_gets_them_back_and_ends_in_time() {
+    let able = hosts()[0].1.clone();
+    let mut before = World::new(able);
+    before.hear([Ready("z1", HERE), Absent]);
+    before.sync(usize::MAX);
+    before.hear([Unready("z2"), Absent]);
+    before.wait();
+    before.sync(usize::MAX);
+    assert_eq!(before.holds(), [RrType::Txt]);
+    for calls in 0.. {
+        let mut world = before.clone();
+        let back = [Ready("z2", ELSEWHERE), Absent];
+        world.hear(back);
+        let died = world.sync(calls);
+        assert!(!world.holds().is_empty(), "dead after {calls} calls");
+        world.restart();
+        world.hear(back);
+        world.sync(usize::MAX);
+        world.wait();
+        world.sync(usize::MAX);
+        assert_eq!(world.holds(), [RrType::A], "dead after {calls} calls");
+        assert_eq!(world.leads_to(), addresses(&[ELSEWHERE]));
+        if !died {
+            break;
+        }
+    }
+    let mut world = before.clone();
+    world.now = world.now.plus(Duration::from_hours(25));
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), []);
+
+    // A cluster in its place makes it a name like any other.
+    before.wait();
+    before.hear([Ready("z2", ELSEWHERE), Unready("z1")]);
+    before.sync(usize::MAX);
+    assert_eq!(before.holds(), [RrType::Cname]);
+}
+
+/// A CNAME of which only the zone tells stays one where there would be addresses.
+#[test]
+fn a_cname_that_only_the_zone_knows_stays_one() {
+    let mut world = World::new(hosts()[0].1.clone());
+    world.hear([Unready("z1"), Ready("z2", ELSEWHERE)]);
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Cname]);
+    world.wait();
+    // It says that it is ready, and is gone before anything is written.
+    world.hear([Ready("z1", HERE), Ready("z2", ELSEWHERE)]);
+    world.hear([Unreachable, Ready("z2", ELSEWHERE)]);
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Cname]);
+    assert_eq!(world.leads_to(), addresses(&[HERE, ELSEWHERE]), "the region has both");
+    world.hear([Ready("z1", HERE), Ready("z2", ELSEWHERE)]);
+    world.wait();
+    world.sync(usize::MAX);
+    assert_eq!(world.leads_to(), addresses(&[HERE]));
+}
