@@ -479,6 +479,9 @@ mod tests {
         let mut late = connect(&wire).await;
         says(&mut open, "b").await;
         says(&mut late, "c").await;
+        while wire.struck() < 2 {
+            tokio::task::yield_now().await;
+        }
         for stream in [&mut open, &mut late] {
             let silence = tokio::time::timeout(Duration::from_hours(1), stream.read(&mut [0; 16])).await;
             silence.expect_err("neither an answer nor an end");
