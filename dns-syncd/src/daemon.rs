@@ -12,14 +12,17 @@ use dnsprovider::{DnsProvider, Error, RetryHint, Zone, ZoneId};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
+use crate::ask::{Ask, DnsAsker};
 use crate::config;
 use crate::engine::{
-    AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Metrics, Requests, SystemClock, ZoneChoice,
+    AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Metrics, Requests, SystemClock, ZoneChoice, stamp,
 };
 use crate::leader::{Candidate, Leader};
 use crate::resolver::{Resolve, SystemResolver};
 use crate::source::{EndpointSource, SourceError};
 
+/// Batches of a source that may wait until it is noted when they were told.
+const TOLD_BATCHES: usize = 16;
 /// Batches of a source that may wait to be taken in.
 const WAITING_BATCHES: usize = 1024;
 /// How long an end waits for the source.
@@ -35,6 +38,8 @@ pub struct Daemon {
     source: Source,
     zone: ZoneChoice,
     served: Option<Arc<dyn Served>>,
+    servers: Vec<SocketAddr>,
+    ask: Arc<dyn Ask>,
     resolver: Option<Arc<dyn Resolve>>,
     clock: Arc<dyn Clock>,
     audit: AuditPace,
@@ -86,9 +91,12 @@ impl Daemon {
         Self {
             zone: ZoneChoice { apex: Some(settings.zone.clone()), ..ZoneChoice::default() },
             settings,
+            metrics: Arc::new(Metrics::new(provider.name())),
             provider,
             source: Source(source),
             served: None,
+            servers: Vec::new(),
+            ask: Arc::new(DnsAsker::default()),
             resolver: None,
             clock: Arc::new(SystemClock::default()),
             audit: AuditPace::default(),
@@ -96,15 +104,24 @@ impl Daemon {
             admin: None,
             candidate: None,
             health: Arc::new(Health::new()),
-            metrics: Arc::default(),
             handle,
             requests,
         }
     }
 
-    /// The same for a provider as a registry opens it; a server in this process is told when its zone is complete.
+    /// The same for a provider as a registry opens it; a server in this process is told when its zone is complete, and the
+    /// DNS servers that the provider knows are asked for what was written.
     pub fn opened(settings: Settings, opened: Opened, source: Box<dyn EndpointSource>) -> Self {
-        Self::new(settings, opened.provider.clone(), source).with_served(opened.served)
+        Self::new(settings, opened.provider.clone(), source)
+            .with_served(opened.served)
+            .with_servers(opened.endpoints, Arc::new(DnsAsker::default()))
+    }
+
+    /// DNS servers that answer from the zone, and who asks them: so is measured how long a change takes to be answered.
+    #[must_use]
+    pub fn with_servers(mut self, servers: Vec<SocketAddr>, ask: Arc<dyn Ask>) -> Self {
+        (self.servers, self.ask) = (servers, ask);
+        self
     }
 
     /// A server in this process, to be told when its zone is complete and to be closed at the end.
@@ -212,8 +229,10 @@ impl Daemon {
                 })
             }
         };
-        let (events, received) = mpsc::channel(WAITING_BATCHES);
+        let (events, told) = mpsc::channel(TOLD_BATCHES);
+        let (stamped, received) = mpsc::channel(WAITING_BATCHES);
         let mut source = tokio::spawn(self.source.0.run(events, stopped));
+        let stamping = tokio::spawn(stamp(told, stamped));
         let parts = EngineParts {
             settings: self.settings,
             served: self.served.clone(),
@@ -222,6 +241,8 @@ impl Daemon {
             clock: self.clock,
             audit: self.audit,
             seed: self.seed,
+            servers: self.servers,
+            ask: self.ask,
             health: self.health,
             metrics: self.metrics,
             requests: self.requests,
@@ -270,6 +291,7 @@ impl Daemon {
         if ended.is_none() && tokio::time::timeout(SOURCE_LIMIT, &mut source).await.is_err() {
             source.abort();
         }
+        stamping.abort();
         if let Some(served) = self.served {
             served.shutdown().await;
         }

@@ -1,6 +1,7 @@
 //! The daemon that keeps DNS names true over many Kubernetes clusters, as a library.
 
 pub mod admin;
+pub mod ask;
 pub mod clusters;
 pub mod config;
 pub mod daemon;

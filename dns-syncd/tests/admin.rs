@@ -198,12 +198,12 @@ async fn metrics_tell_what_happened_and_how_it_stands() {
     let (code, text) = running.get("/metrics").await;
     assert_eq!(code, 200);
     for line in [
-        "dns_syncd_changes_total{action=\"create\",outcome=\"done\"} 3",
-        "dns_syncd_provider_calls_total{call=\"apply\",outcome=\"ok\"} 1",
+        "dns_syncd_set_changes_total{action=\"create\",outcome=\"done\"} 3",
+        "dns_syncd_provider_calls_total{provider=\"memory\",call=\"apply\",outcome=\"ok\"} 1",
         "dns_syncd_cluster_ready{cluster=\"c1\"} 1",
-        "dns_syncd_claimed_sets 3",
-        "dns_syncd_pending_changes{kind=\"creation\"} 0",
-        "dns_syncd_settle_seconds_count 1",
+        "dns_syncd_record_sets{type=\"A\",state=\"published\"} 3",
+        "dns_syncd_pending_changes{urgency=\"creation\"} 0",
+        "dns_syncd_settle_duration_seconds_count 1",
         "# EOF",
     ] {
         assert!(text.lines().any(|told| told == line), "{line} in\n{text}");

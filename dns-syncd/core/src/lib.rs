@@ -37,6 +37,6 @@ pub mod zone;
 
 pub use event::*;
 pub use naming::{Level, Naming, is_place_label};
-pub use reconciler::{Batch, FollowUp, Reconciler};
+pub use reconciler::{Batch, FollowUp, Reconciler, SetState, Tally};
 pub use selector::{Selector, SelectorError};
 pub use settings::{Adopt, AllUnhealthy, ClusterSettings, GuardSettings, Settings};

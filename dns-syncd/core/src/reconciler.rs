@@ -10,6 +10,7 @@ mod outcome;
 mod queue;
 mod report;
 mod room;
+mod tally;
 mod unheard;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ use crate::swap;
 use crate::zone::ZoneView;
 
 pub use outcome::FollowUp;
+pub use tally::{SetState, Tally};
 use unheard::Unheard;
 
 /// Names a plan: a service, or the names with our claim that belong to none.
@@ -194,11 +196,19 @@ impl Reconciler {
 
     /// Takes an event of a source in.
     pub fn observe(&mut self, event: SourceEvent, now: Timestamp) {
+        self.observe_noting(event, now, |_| {});
+    }
+
+    /// Takes an event of a source in, and notes each service that it concerns; none when it concerns them all.
+    pub fn observe_noting(&mut self, event: SourceEvent, now: Timestamp, note: impl FnMut(&ServiceId)) {
         if let SourceEvent::Answer { cluster, .. } | SourceEvent::Unjoined { cluster } = &event {
             self.memory.forget(cluster);
         }
         let unjoined = if let SourceEvent::Unjoined { cluster } = &event { Some(cluster.clone()) } else { None };
         let dirty = self.federation.apply(event, now);
+        if let Dirty::Services(services) = &dirty {
+            services.iter().for_each(note);
+        }
         if let Some(cluster) = unjoined {
             let standing = self.standings.clusters.get(&cluster);
             let places = standing.and_then(|standing| standing.places.clone()).unwrap_or_default();

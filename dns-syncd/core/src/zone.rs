@@ -48,6 +48,7 @@ pub struct ZoneView {
     places: BTreeMap<Place, usize>,
     foreign_below: BTreeMap<Fqdn, usize>,
     claimed_sets: usize,
+    owned_by_type: BTreeMap<RrType, usize>,
     total_sets: usize,
     /// What is listed and does not stand counts as ours: see [`ZoneView::for_host`].
     recalls: bool,
@@ -85,6 +86,7 @@ impl ZoneView {
             places: BTreeMap::new(),
             foreign_below: BTreeMap::new(),
             claimed_sets: 0,
+            owned_by_type: BTreeMap::new(),
             total_sets: 0,
         }
     }
@@ -187,6 +189,11 @@ impl ZoneView {
         self.claimed_sets
     }
 
+    /// The same by type.
+    pub fn owned_by_type(&self) -> &BTreeMap<RrType, usize> {
+        &self.owned_by_type
+    }
+
     /// Number of sets that the host holds in the zone, those of others included. Of names outside the suffix where only
     /// others have sets, it is that of the last full read.
     pub fn total_sets(&self) -> usize {
@@ -266,6 +273,9 @@ impl ZoneView {
         let owned: Vec<Ownership> = entries.iter().map(|entry| self.ownership(entry)).collect();
         let ours = owned.iter().filter(|whose| **whose != Ownership::Foreign).count();
         self.claimed_sets = if add { self.claimed_sets + ours } else { self.claimed_sets - ours };
+        for (entry, _) in entries.iter().zip(&owned).filter(|(_, whose)| **whose != Ownership::Foreign) {
+            count(&mut self.owned_by_type, entry.key().rr_type.clone(), add);
+        }
         if ours > 0 || self.kept.contains(owner) {
             self.index_owned(owner, add);
         }

@@ -96,8 +96,8 @@ async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) 
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     // Counters are worth telling even when the engine cannot tell its state.
-    if let Ok(status) = engine(admin.handle.status()).await {
-        admin.metrics.set(&status);
+    if let Ok(gauges) = engine(admin.handle.gauges()).await {
+        admin.metrics.set(&gauges);
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], admin.metrics.text()).into_response()

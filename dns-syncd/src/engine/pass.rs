@@ -81,7 +81,7 @@ impl Pass {
         let events = source.read_once().await?;
         let zone = choice.find(&provider).await?;
         let read_as = zone.clone().unwrap_or_else(|| pretended(&settings));
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(provider.name()));
         let host = Host::new(provider.clone(), read_as, metrics.clone());
         let mut walk = Walk::new(settings, host, clock, metrics, 0);
         let snapshot = match zone {
@@ -89,7 +89,7 @@ impl Pass {
             None => Snapshot::default(),
         };
         walk.take(Answer::Zone(Ok(snapshot)));
-        walk.observe(events);
+        walk.observe(events, tokio::time::Instant::now());
         let now = walk.now();
         walk.plan(now);
         resolve(&mut walk.reconciler, &resolver, now).await;
@@ -128,7 +128,8 @@ impl Pass {
         if self.zone.is_none() && !self.report().changes.is_empty() {
             let zone = self.choice.open(&self.provider).await?;
             let leader = self.walk.host.leader().clone();
-            self.walk.host = Host::new(self.provider.clone(), zone.clone(), Arc::default()).with_leader(leader);
+            let metrics = Arc::new(Metrics::new(self.provider.name()));
+            self.walk.host = Host::new(self.provider.clone(), zone.clone(), metrics).with_leader(leader);
             self.zone = Some(zone);
         }
         let mut done = 0;

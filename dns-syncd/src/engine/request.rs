@@ -5,6 +5,7 @@ use dns_sync_core::report::PlanReport;
 use dnsprovider::Fqdn;
 use tokio::sync::{mpsc, oneshot};
 
+use super::gauges::Gauges;
 use super::status::Status;
 use crate::clusters::ClusterReport;
 use crate::explain::Explanation;
@@ -13,6 +14,7 @@ use crate::explain::Explanation;
 #[derive(Debug)]
 pub(super) enum Request {
     Status(oneshot::Sender<Status>),
+    Gauges(oneshot::Sender<Gauges>),
     Clusters(oneshot::Sender<Vec<ClusterReport>>),
     Plan(oneshot::Sender<PlanReport>),
     Explain(Fqdn, oneshot::Sender<Explanation>),
@@ -48,6 +50,11 @@ impl Handle {
     /// When the daemon has ended.
     pub async fn status(&self) -> Result<Status, Ended> {
         self.ask(Request::Status).await
+    }
+
+    /// The numbers of how everything stands.
+    pub(crate) async fn gauges(&self) -> Result<Gauges, Ended> {
+        self.ask(Request::Gauges).await
     }
 
     /// The members of the federation and those that have left.

@@ -3,6 +3,7 @@
 //! One task owns all decisions; calls to the host, look-ups and the source run beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +19,16 @@ use tokio::time::Instant;
 use super::audit::{Audit, AuditPace, AuditedPage};
 use super::backoff::Backoff;
 use super::clock::Clock;
+use super::gauges::Gauges;
 use super::health::Health;
 use super::host::Host;
 use super::metrics::Metrics;
+use super::question::Answering;
 use super::request::{Request, Requests};
 use super::status::{QueueReport, Status, WriteReport, failures, with_first_seen};
 use super::told::Told;
 use super::walk::{Answer, Walk};
+use crate::ask::Ask;
 use crate::clusters::clusters;
 use crate::explain::explain;
 use crate::leader::{Leader, Leadership};
@@ -51,9 +55,32 @@ pub(crate) struct EngineParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: AuditPace,
     pub(crate) seed: u64,
+    pub(crate) servers: Vec<SocketAddr>,
+    pub(crate) ask: Arc<dyn Ask>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: Requests,
+}
+
+/// What a source told, and when.
+#[derive(Debug)]
+pub(crate) struct Stamped {
+    told: Instant,
+    events: Vec<SourceEvent>,
+}
+
+/// Notes when each batch was told, until nobody tells or nobody listens.
+pub(crate) async fn stamp(mut told: mpsc::Receiver<Vec<SourceEvent>>, stamped: mpsc::Sender<Stamped>) {
+    loop {
+        let events = tokio::select! {
+            biased;
+            () = stamped.closed() => return,
+            events = told.recv() => events,
+        };
+        let Some(events) = events else { return };
+        // Fails when nobody listens, which ends this above.
+        _ = stamped.send(Stamped { told: Instant::now(), events }).await;
+    }
 }
 
 /// Something that went on beside the loop has come to an end.
@@ -64,6 +91,7 @@ enum Done {
     Audited(AuditedPage),
     Resolved(Arc<str>, Resolution),
     Serving,
+    Asked,
 }
 
 /// An open watch; only for its `Debug`.
@@ -104,8 +132,10 @@ pub(crate) struct Engine {
     started: Timestamp,
     last_write: Option<WriteReport>,
     told: Told,
-    /// When the first event came that is not written yet.
+    /// When the first event was told that is not written yet.
     unsettled: Option<Instant>,
+    last_pass: Option<Timestamp>,
+    answering: Answering,
 }
 
 impl Engine {
@@ -126,14 +156,16 @@ impl Engine {
             serving: false,
             started,
             last_write: None,
-            told: Told::default(),
+            told: Told::new(parts.metrics.clone()),
             unsettled: None,
+            last_pass: None,
+            answering: Answering::new(&parts.servers, parts.ask.clone(), parts.metrics.clone()),
             parts,
         }
     }
 
     /// Runs until `stop`, whatever fails; then finishes the write in flight, or leaves it after a while.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Vec<SourceEvent>>, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Stamped>, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut batches = Vec::new();
         let mut told = true;
@@ -185,6 +217,9 @@ impl Engine {
             {
                 self.parts.metrics.settled(begun.elapsed());
             }
+            if self.parts.leader.term().is_some() && self.walk.failures_in_a_row() == 0 {
+                self.last_pass = Some(self.walk.now());
+            }
             if self.ready && self.parts.leader.term().is_some() {
                 self.first_pass_is_written();
             }
@@ -193,6 +228,7 @@ impl Engine {
             tracing::info!("ready: the zone was read, every cluster has answered or is unknown");
             self.ready = true;
             self.parts.health.set_ready();
+            self.walk.latency.begin();
         }
         let now = self.walk.now();
         for name in self.walk.reconciler.hosts_to_resolve(now) {
@@ -242,7 +278,7 @@ impl Engine {
     //----------- In ---------------------------------------------------------
 
     /// Takes all in that the source has told by now, so that a burst is one pass.
-    async fn observe(&mut self, batches: &mut Vec<Vec<SourceEvent>>, events: &mut mpsc::Receiver<Vec<SourceEvent>>) {
+    async fn observe(&mut self, batches: &mut Vec<Stamped>, events: &mut mpsc::Receiver<Stamped>) {
         let (mut taken, mut silent) = (0, 0);
         while taken < AT_ONCE && silent < PATIENCE {
             taken += batches.len();
@@ -257,14 +293,14 @@ impl Engine {
         self.observe_batches(batches);
     }
 
-    fn observe_batches(&mut self, batches: &mut Vec<Vec<SourceEvent>>) {
-        for batch in batches.drain(..) {
-            self.unsettled.get_or_insert_with(Instant::now);
-            self.parts.metrics.told(batch.len());
-            for event in &batch {
+    fn observe_batches(&mut self, batches: &mut Vec<Stamped>) {
+        for Stamped { told, events } in batches.drain(..) {
+            self.unsettled.get_or_insert(told);
+            self.parts.metrics.told(events.len());
+            for event in &events {
                 self.follow(event);
             }
-            self.walk.observe(batch);
+            self.walk.observe(events, told);
         }
     }
 
@@ -292,7 +328,11 @@ impl Engine {
         match done {
             Ok(Done::Called(answer)) => {
                 let wrote = matches!(answer, Answer::Written(..));
+                if let Answer::Written(batch, Ok(_)) = &answer {
+                    self.answering.wrote(batch.changes.changes().map(|change| &change.key.owner));
+                }
                 let taken = self.walk.take(answer);
+                self.ask_servers();
                 if wrote {
                     self.last_write = Some(WriteReport {
                         at: now.into(),
@@ -320,11 +360,24 @@ impl Engine {
             }
             Ok(Done::Resolved(name, resolution)) => self.walk.reconciler.resolved(&name, resolution, now),
             Ok(Done::Serving) => {}
+            Ok(Done::Asked) => self.answering.ended(),
             Err(error) => match error.try_into_panic() {
                 // A fault of the program, not of the world.
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(cancelled) => tracing::debug!(%cancelled, "the runtime is going down"),
             },
+        }
+    }
+
+    /// Asks the DNS servers for what was just written, unless they are being asked already.
+    fn ask_servers(&mut self) {
+        let question = self.walk.latency.take_question().filter(|_| self.answering.is_free());
+        if let Some(question) = question {
+            let asking = self.answering.ask(question);
+            self.tasks.spawn(async move {
+                asking.await;
+                Done::Asked
+            });
         }
     }
 
@@ -366,6 +419,7 @@ impl Engine {
         let now = self.walk.now();
         match request {
             Request::Status(answer) => _ = answer.send(self.status(now)),
+            Request::Gauges(answer) => _ = answer.send(self.gauges(now)),
             Request::Clusters(answer) => {
                 _ = answer.send(with_first_seen(clusters(&self.walk.reconciler), &self.first_seen));
             }
@@ -438,6 +492,25 @@ impl Engine {
             failures_in_a_row: self.walk.failures_in_a_row(),
             last_write: self.last_write.clone(),
             last_audit: self.audit.finished.map(Into::into),
+        }
+    }
+
+    fn gauges(&self, now: Timestamp) -> Gauges {
+        let reconciler = &self.walk.reconciler;
+        Gauges {
+            ready: self.ready && !matches!(self.parts.leader.state(), Some(Leadership::Refused(..))),
+            leads: self.parts.leader.term().is_some(),
+            last_pass: self.last_pass,
+            last_write: self.last_write.as_ref().map(|write| write.at.0),
+            last_audit: self.audit.finished,
+            services: reconciler.federation().services().count(),
+            tally: reconciler.tally(now),
+            queue: QueueReport::of(reconciler),
+            refusals: reconciler.refused().len(),
+            failing_services: reconciler.failures().count(),
+            consecutive_failures: self.walk.failures_in_a_row(),
+            verdict: reconciler.held().0.clone(),
+            clusters: clusters(reconciler),
         }
     }
 

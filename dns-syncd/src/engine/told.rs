@@ -3,12 +3,14 @@
 //! In: [`Reconciler`] · Out: log lines · Called by: run.rs
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dns_sync_core::guard::{Budget, Limit};
 use dns_sync_core::report::RefusalReport;
 use dns_sync_core::{Reconciler, Timestamp};
 
+use super::metrics::Metrics;
 use crate::clusters::{ClusterStatus, clusters};
 
 /// The state is looked at no more often, because looking costs as much as there is trouble.
@@ -17,8 +19,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_REFUSALS: usize = 20;
 
 /// What was told last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Told {
+    metrics: Arc<Metrics>,
     clusters: BTreeMap<String, (ClusterStatus, Option<String>)>,
     held: Vec<Limit>,
     refused: BTreeSet<RefusalReport>,
@@ -26,6 +29,17 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Nothing is told yet.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            clusters: BTreeMap::new(),
+            held: Vec::new(),
+            refused: BTreeSet::new(),
+            next: Timestamp::default(),
+        }
+    }
+
     /// Tells what is new, or gives the time at which to look again.
     pub(super) fn tell(&mut self, reconciler: &Reconciler, now: Timestamp) -> Option<Timestamp> {
         if now < self.next {
@@ -63,6 +77,9 @@ impl Told {
         let held = if hash.is_some() { verdict.limits() } else { Vec::new() };
         if held == self.held {
             return;
+        }
+        for limit in held.iter().filter(|limit| !self.held.contains(limit)) {
+            self.metrics.holds(*limit);
         }
         if let Some(hash) = hash {
             let share = |budget: Budget| {

@@ -13,11 +13,13 @@ use std::time::Duration;
 use dns_sync_core::plan::Urgency;
 use dns_sync_core::{Batch, Reconciler, Settings, SourceEvent, Timestamp};
 use dnsprovider::{Applied, Error, ErrorKind, Fqdn, Lane, Outcome, RetryHint, Snapshot, Version};
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::clock::Clock;
 use super::history::History;
 use super::host::Host;
+use super::latency::Latency;
 use super::metrics::Metrics;
 use crate::leader::Leader;
 
@@ -82,6 +84,7 @@ pub(super) struct Walk {
     pub(super) reconciler: Reconciler,
     pub(super) host: Host,
     pub(super) history: History,
+    pub(super) latency: Latency,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     /// The source has told a first full view.
@@ -114,6 +117,7 @@ impl Walk {
             is_watched: false,
             host,
             history: History::default(),
+            latency: Latency::new(metrics.clone()),
             clock,
             metrics,
             told: false,
@@ -140,14 +144,15 @@ impl Walk {
         self.clock.now()
     }
 
-    /// Takes a batch of the source in; the first is a full view, unless it says only why there is none yet.
-    pub(super) fn observe(&mut self, events: Vec<SourceEvent>) {
+    /// Takes a batch of the source in that was told at this time; the first is a full view, unless it says only why there
+    /// is none yet.
+    pub(super) fn observe(&mut self, events: Vec<SourceEvent>, told: Instant) {
         let now = self.now();
         let is_trouble = |event: &SourceEvent| matches!(event, SourceEvent::Problems { .. });
         self.told |= events.is_empty() || !events.iter().all(is_trouble);
         self.heard = true;
         for event in events {
-            self.reconciler.observe(event, now);
+            self.reconciler.observe_noting(event, now, |service| self.latency.saw(service, told));
         }
     }
 
@@ -259,6 +264,7 @@ impl Walk {
             let begun = std::time::Instant::now();
             self.reconciler.plan(now);
             self.metrics.planned(begun.elapsed());
+            self.latency.planned(&self.reconciler);
             self.plan_at = Some(now.plus(LOOK_AGAIN));
         }
     }
@@ -361,6 +367,11 @@ impl Walk {
                     reason,
                     "wrote"
                 );
+                if self.latency.awaits_writes()
+                    && let Some((service, _)) = self.reconciler.naming().parse(&change.key.owner)
+                {
+                    self.latency.wrote(&service, change);
+                }
                 self.history.add(change.clone(), reason, now);
             }
         }

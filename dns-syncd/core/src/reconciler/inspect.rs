@@ -99,6 +99,11 @@ impl Reconciler {
         !self.dirty.is_empty()
     }
 
+    /// True when [`Reconciler::plan`] has looked at all that is known of this service.
+    pub fn is_planned(&self, service: &ServiceId) -> bool {
+        !self.dirty.contains(&Some(service.clone()))
+    }
+
     /// True while a batch that concerns this name is out.
     pub fn is_in_flight(&self, owner: &Fqdn) -> bool {
         self.in_flight.contains(&self.plan_of(owner))
