@@ -191,6 +191,46 @@ fn the_manifests_are_what_the_chart_renders() {
     }
 }
 
+/// As the page says: a chart of somebody's, with this one as a dependency, takes the container into a pod of its own.
+#[test]
+#[ignore = "needs HELM_BIN: tests/run gets it"]
+fn another_chart_can_take_the_container_in() {
+    let parent = tempfile::tempdir().unwrap();
+    let at = |path: &str| parent.path().join(path);
+    let copy = |from: &str, to: &str| {
+        std::fs::create_dir_all(at(to)).unwrap();
+        for file in std::fs::read_dir(folder().join(from)).unwrap().map(Result::unwrap) {
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), at(to).join(file.file_name())).unwrap();
+            }
+        }
+    };
+    copy("chart", "charts/dns-syncd");
+    copy("chart/templates", "charts/dns-syncd/templates");
+    std::fs::create_dir(at("templates")).unwrap();
+    std::fs::write(at("Chart.yaml"), "{apiVersion: v2, name: web, version: 1.0.0}").unwrap();
+    let values = std::fs::read_to_string(folder().join("examples/sidecar.yaml")).unwrap();
+    let values = values.replace('\n', "\n  ").replace("deployment: web", "deployment: ''");
+    std::fs::write(at("values.yaml"), format!("dns-syncd:\n  {values}")).unwrap();
+    let template = "kind: Pod\nspec:\n  containers:\n    - {name: web, image: web}\n    \
+                    {{- include \"dns-syncd.container\" (index .Subcharts \"dns-syncd\") | nindent 4 }}\n  volumes:\n    \
+                    {{- include \"dns-syncd.volumes\" (index .Subcharts \"dns-syncd\") | nindent 4 }}\n";
+    std::fs::write(at("templates/pod.yaml"), template).unwrap();
+    let mut helm = Command::new(HELM.find());
+    let output = helm.args(["template", "web", "--kube-version", "1.34.1"]).arg(parent.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let objects = documents(&String::from_utf8(output.stdout).unwrap());
+    let pod = only(&objects, "Pod");
+    assert_eq!(pod["spec"]["containers"][1]["name"], "dns-syncd");
+    let names = |of: &Value| -> BTreeSet<String> {
+        of.as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&pod["spec"]["containers"][1]["volumeMounts"]), names(&pod["spec"]["volumes"]));
+    // The volumes are what the release makes.
+    let config = pod["spec"]["volumes"][0]["configMap"]["name"].as_str().unwrap();
+    assert!(objects.iter().any(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == config));
+}
+
 /// Each command of the page whose program is here is run, `install` and `upgrade` as `template`; every file that one of
 /// the others names is there.
 #[test]
