@@ -1,6 +1,6 @@
 //! Alerts ask for series that exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -42,6 +42,18 @@ fn expressions(example: &str) -> Vec<(String, String)> {
     let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
     let text = |of: &Value| of.as_str().unwrap().to_owned();
     rules.map(|rule| (text(&rule["alert"]), text(&rule["expr"]))).collect()
+}
+
+/// Fails when an alert asks for what is not among the metrics of a daemon.
+pub(super) fn assert_exported(metrics: &str) {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let types: BTreeMap<_, _> = lines.filter_map(|line| line.split_once(' ')).collect();
+    for (alert, expression) in expressions("host") {
+        for (name, _) in series(&expression) {
+            let of_type = name.strip_suffix("_total").map_or((name.as_str(), "gauge"), |name| (name, "counter"));
+            assert_eq!(types.get(of_type.0), Some(&of_type.1), "{alert} asks for {name}: {metrics}");
+        }
+    }
 }
 
 #[test]

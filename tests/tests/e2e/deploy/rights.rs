@@ -11,6 +11,7 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::accepted::{define, definition};
+use super::alerts;
 use super::chart::{NAMESPACE, RELEASE, only, render};
 use super::pod::{Pod, apply, token};
 use crate::members::Member;
@@ -199,6 +200,8 @@ async fn two_replicas_of_the_chart_run_with_the_rights_of_the_chart() {
     for (pod, path) in [(&first, "/healthz"), (&first, "/readyz"), (&second, "/healthz"), (&second, "/readyz")] {
         assert_eq!(pod.get(path).await.unwrap(), (200, "ok\n".to_owned()), "{path}");
     }
+
+    alerts::assert_exported(&first.get("/metrics").await.unwrap().1);
 
     first.kill();
     stage.us.put(&Member::new("us").with("web", &["198.51.100.9"])).await;
