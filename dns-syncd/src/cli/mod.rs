@@ -61,10 +61,10 @@ async fn execute(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 /// Logs to standard error. The daemon tells what it does, with `--show` only trouble; other commands print what they
-/// found, so they log only what `RUST_LOG` asks for. What the clients of the hosts say beside goes no further: our own
-/// lines tell it once and in our words.
+/// found, so they log only what `RUST_LOG` asks for. What the clients of the hosts and of Kubernetes say beside goes
+/// no further: our own lines tell it once and in our words.
 fn log(config: &Config, default: &str) {
-    let default = format!("{default},typespec_client_core=off,azure_core=off,azure_identity=off");
+    let default = format!("{default},typespec_client_core=off,azure_core=off,azure_identity=off,kube_client=off");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {

@@ -180,7 +180,8 @@ impl Engine {
             }
             self.begin_work();
             let now = self.walk.now();
-            let told_later = if self.walk.is_heard() { self.told.tell(&self.walk.reconciler, now) } else { None };
+            let told_later =
+                if self.walk.is_heard() { self.told.tell(&self.walk.reconciler, &self.awaited, now) } else { None };
             let wake = [self.wake_at(now), told_later].into_iter().flatten().min();
             let pause = wake.map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
             tokio::select! {

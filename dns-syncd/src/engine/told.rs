@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dns_sync_core::guard::{Budget, Limit};
 use dns_sync_core::report::RefusalReport;
-use dns_sync_core::{Reconciler, Timestamp};
+use dns_sync_core::{ClusterName, Reconciler, Timestamp};
 
 use super::metrics::Metrics;
 use crate::clusters::{ClusterStatus, clusters};
@@ -41,22 +41,32 @@ impl Told {
     }
 
     /// Tells what is new, or gives the time at which to look again.
-    pub(super) fn tell(&mut self, reconciler: &Reconciler, now: Timestamp) -> Option<Timestamp> {
+    /// Clusters that are `awaited` have just been named and not been asked yet: of them there is nothing to tell.
+    pub(super) fn tell(
+        &mut self,
+        reconciler: &Reconciler,
+        awaited: &BTreeSet<ClusterName>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         if now < self.next {
             return Some(self.next);
         }
         self.next = now.plus(PAUSE);
-        self.tell_clusters(reconciler);
+        self.tell_clusters(reconciler, awaited);
         self.tell_guard(reconciler);
         self.tell_refusals(reconciler);
         None
     }
 
-    fn tell_clusters(&mut self, reconciler: &Reconciler) {
+    fn tell_clusters(&mut self, reconciler: &Reconciler, awaited: &BTreeSet<ClusterName>) {
         let mut seen = BTreeMap::new();
         for report in clusters(reconciler) {
             let state = (report.status, report.reason);
             let cluster = report.name;
+            if awaited.contains(&*cluster) {
+                seen.extend(self.clusters.remove_entry(&cluster));
+                continue;
+            }
             if self.clusters.get(&cluster) != Some(&state) {
                 let reason = state.1.as_deref().unwrap_or_default();
                 match state.0 {
