@@ -128,7 +128,7 @@ async fn an_empty_list_after_a_lost_watch_is_doubted_until_something_is_there_ag
     let fake = Fake::start();
     let (_folder, mut heard) = known(&fake, |config| config).await;
     fake.wipe();
-    heard.unknown("eu", "finds none of the 2 services").await;
+    heard.unknown("eu", "finds nothing of what was there").await;
     assert_eq!(heard.services("eu").len(), 2, "what it said stays");
     fake.serve("web", "192.0.2.1", true);
     heard.known("eu").await;
@@ -141,7 +141,7 @@ async fn an_empty_list_is_believed_when_another_one_agrees_after_the_delay() {
     let short = |config| ClustersConfig { leave_delay: Duration::from_millis(300), ..config };
     let (_folder, mut heard) = known(&fake, short).await;
     fake.wipe();
-    heard.unknown("eu", "finds none").await;
+    heard.unknown("eu", "finds nothing").await;
     let lists = fake.pages();
     heard.known("eu").await;
     assert_eq!(heard.services("eu"), [].into());

@@ -6,8 +6,10 @@ use std::time::Duration;
 use futures::Stream;
 use kube::Client;
 use kube::api::{GetParams, ListParams, WatchParams};
-use kube::core::{Request, WatchEvent};
+use kube::client::Body;
+use kube::core::{Request, Status, WatchEvent};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::loss::{Doing, Loss, LossKind};
 use super::objects::{Item, Page, Sent, Watched};
@@ -17,6 +19,9 @@ use crate::source::Select;
 const PAGE: u32 = 500;
 /// Lists begun anew because a page took too long to come, before the whole is asked for at once.
 const PAGED_TRIES: u32 = 2;
+
+/// A request as `Request` makes it.
+type HttpRequest = axum::http::Request<Vec<u8>>;
 
 /// What a watch tells.
 pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent<Sent>, kube::Error>> + Send>>;
@@ -53,7 +58,7 @@ impl Api {
         let doing = Doing::Identify;
         let request = Request::new("/api/v1/namespaces").get_metadata("kube-system", &GetParams::default());
         let request = request.map_err(|error| Loss::new(format!("{doing}: {error}")))?;
-        match self.within(doing, self.client.request::<Namespace>(request)).await {
+        match self.get::<Namespace>(doing, request).await {
             Ok(namespace) => Ok(Some(namespace.metadata.uid)),
             Err(loss) if loss.kind == LossKind::Denied => Ok(None),
             Err(loss) => Err(loss),
@@ -75,7 +80,7 @@ impl Api {
                 let request =
                     if kind.metadata_only() { request.list_metadata(&parameters) } else { request.list(&parameters) };
                 let request = request.map_err(|error| Loss::new(format!("{doing}: {error}")))?;
-                let page = match self.within(doing, self.client.request::<Page>(request)).await {
+                let page = match self.get::<Page>(doing, request).await {
                     // The pages before belong to a state that the server has forgotten.
                     Err(loss) if loss.kind == LossKind::Expired && tries <= PAGED_TRIES => continue 'anew,
                     page => page?,
@@ -109,6 +114,29 @@ impl Api {
         let request = request.map_err(|error| Loss::new(format!("{doing}: {error}")))?;
         let events = self.within(doing, self.client.request_events::<Sent>(request)).await?;
         Ok(Box::pin(events))
+    }
+
+    /// What a request is answered with.
+    ///
+    /// Not `Client::request`, which keeps to itself the header `Retry-After`, the only place where an overloaded API
+    /// server says when it wants to be asked again.
+    async fn get<T: DeserializeOwned>(&self, doing: Doing, request: HttpRequest) -> Result<T, Loss> {
+        let asking = async {
+            let answer = self.client.send(request.map(Body::from)).await?;
+            let (head, body) = answer.into_parts();
+            Ok((head, body.collect_bytes().await?))
+        };
+        let (head, body) = self.within(doing, asking).await?;
+        if head.status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| Loss::of(doing, &kube::Error::SerdeError(error)));
+        }
+        let status = serde_json::from_slice::<Status>(&body).ok().filter(|status| status.code != 0);
+        let status = status.unwrap_or_else(|| {
+            Status::failure(String::from_utf8_lossy(&body).trim(), "").with_code(head.status.as_u16())
+        });
+        let loss = Loss::answered(doing, &status);
+        let seconds = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Err(Loss { retry_after: seconds.map(Duration::from_secs).max(loss.retry_after), ..loss })
     }
 
     async fn within<T>(&self, doing: Doing, asking: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Loss> {

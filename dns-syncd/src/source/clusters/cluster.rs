@@ -73,6 +73,7 @@ impl<P: Picture> Teller<P> {
         let mut positions = Positions::new();
         let mut pause = self.pace.first_pause;
         let mut renewed = false;
+        let mut trouble: Option<Loss> = None;
         loop {
             let way = self.way.borrow_and_update().clone();
             let (loss, is_known) = match way {
@@ -91,6 +92,7 @@ impl<P: Picture> Teller<P> {
                 }
             };
             if is_known {
+                trouble = None;
                 pause = self.pace.first_pause;
                 // New ones may lie there already.
                 if loss.kind == LossKind::Credentials && !std::mem::replace(&mut renewed, true) {
@@ -98,7 +100,13 @@ impl<P: Picture> Teller<P> {
                 }
             }
             renewed = false;
-            let news = self.picture.lost(&loss.reason);
+            // One trouble is told in one way, that of its beginning, however it shows later.
+            let told = match trouble.take() {
+                Some(before) if loss.continues(&before) => before,
+                _ => loss.clone(),
+            };
+            let news = self.picture.lost(&told.reason);
+            trouble = Some(told);
             if self.tell(news).await.is_err() {
                 return;
             }
@@ -182,9 +190,8 @@ impl<P: Picture> Teller<P> {
                     heard = Instant::now();
                 }
                 () = at(self.picture.progress().relist_at()) => {
-                    self.picture.progress().relist();
-                    for (kind, position) in &*positions {
-                        if kind.selects() {
+                    for kind in self.picture.progress().relist(Instant::now()) {
+                        if let Some(position) = positions.get(&kind) {
                             position.set(None);
                         }
                     }

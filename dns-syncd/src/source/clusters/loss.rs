@@ -18,6 +18,20 @@ pub(crate) struct Loss {
     pub(crate) reason: String,
     /// The server asked not to be asked sooner.
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) family: Family,
+}
+
+/// What losses have in common that differ in nothing but what was being done when it showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// It answers with this status code.
+    Answered(u16),
+    /// A connection cannot be had, or breaks.
+    Unreachable,
+    /// It does not answer.
+    Silent,
+    /// None but itself.
+    Lone,
 }
 
 /// What to do about it.
@@ -48,7 +62,14 @@ const RIGHTS: &str = "grant get, list and watch on services, nodes and endpoints
 
 impl Loss {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { kind: LossKind::Other, reason: reason.into(), retry_after: None }
+        Self { kind: LossKind::Other, reason: reason.into(), retry_after: None, family: Family::Lone }
+    }
+
+    /// True when nothing new is to be said after the other: which of a cluster's watches is refused first is chance.
+    pub(crate) fn continues(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.family == other.family
+            && (self.family != Family::Lone || self.reason == other.reason)
     }
 
     /// What an error of a request means.
@@ -67,7 +88,7 @@ impl Loss {
                     None if is_certificate(&chain) => LossKind::Credentials,
                     None => LossKind::Other,
                 };
-                Self { kind, ..Self::new(format!("{doing}: unreachable: {chain}")) }
+                Self { kind, family: Family::Unreachable, ..Self::new(format!("{doing}: unreachable: {chain}")) }
             }
             error => Self::new(format!("{doing}: {}", chain(error))),
         }
@@ -99,12 +120,12 @@ impl Loss {
         };
         let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        Self { kind, reason, retry_after }
+        Self { kind, reason, retry_after, family: Family::Answered(status.code) }
     }
 
     /// It did not answer in time.
     pub(crate) fn silent(doing: Doing, limit: Duration) -> Self {
-        Self::new(format!("{doing}: it did not answer within {limit:?}"))
+        Self { family: Family::Silent, ..Self::new(format!("{doing}: it did not answer within {limit:?}")) }
     }
 }
 
@@ -137,8 +158,7 @@ impl std::fmt::Display for Doing {
 fn auth(error: &AuthError) -> String {
     match error {
         AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or_default();
-            format!("the credential plugin `{}` ended with {}", program.trim_matches('"'), out.status)
+            format!("the credential plugin `{}` ended with {}", program(cmd), out.status)
         }
         AuthError::AuthExecStart(error) => format!("the credential plugin cannot be started: {error}"),
         AuthError::AuthExecParse(_) => "the credential plugin printed no ExecCredential".to_owned(),
@@ -148,6 +168,21 @@ fn auth(error: &AuthError) -> String {
         AuthError::MissingCommand => "`exec` in its kubeconfig has no `command`".to_owned(),
         _ => "its credentials cannot be used: their form is wrong or not supported".to_owned(),
     }
+}
+
+/// The program of a command as Rust prints it: `NAME="value" "program" "argument"`. Values may be secrets.
+fn program(command: &str) -> &str {
+    let (mut begin, mut is_quoted, mut is_escaped) = (0, false, false);
+    let words = command.char_indices().filter_map(|(at, c)| {
+        let ends = c == ' ' && !is_quoted;
+        is_quoted ^= c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends.then(|| &command[std::mem::replace(&mut begin, at + 1)..at])
+    });
+    let words: Vec<&str> = words.collect();
+    let last = &command[begin..];
+    let quoted = words.into_iter().chain([last]).find(|word| word.starts_with('"'));
+    quoted.unwrap_or_default().trim_matches('"')
 }
 
 /// Ours or theirs is no good, such as after its time.
@@ -178,4 +213,35 @@ fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_named_without_its_environment_and_arguments() {
+        for name in ["/bin/get-token", "/with space/plug\\in"] {
+            let mut command = Command::new(name);
+            command.env("A", "s3cret with \"quotes\" and \\").env("Z", "s3cret").env_remove("HOME").arg("s3cret");
+            assert_eq!(program(&format!("{command:?}")).replace("\\\\", "\\"), name, "{command:?}");
+        }
+        assert_eq!(program(&format!("{:?}", Command::new("aws"))), "aws");
+        assert_eq!(program("A=\"s3cret"), "");
+    }
+
+    /// Which of several watches is refused first is chance, and must not look like news.
+    #[test]
+    fn one_trouble_shows_in_many_ways() {
+        let of = |doing, code| Loss::answered(doing, &Status::failure("no", "").with_code(code));
+        let denied = of(Doing::Watch(Watched::Nodes), 403);
+        assert!(of(Doing::List(Watched::Services), 403).continues(&denied));
+        assert!(!of(Doing::Watch(Watched::Nodes), 401).continues(&denied));
+        let limit = Duration::from_secs(1);
+        assert!(!Loss::silent(Doing::Identify, limit).continues(&denied));
+        assert!(Loss::silent(Doing::Identify, limit).continues(&Loss::silent(Doing::List(Watched::Nodes), limit)));
+        assert!(!Loss::new("one").continues(&Loss::new("another")));
+    }
 }

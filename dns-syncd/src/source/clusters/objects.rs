@@ -67,9 +67,14 @@ impl Watched {
         matches!(self, Self::Nodes | Self::Exports)
     }
 
-    /// True for kinds that say which services count.
-    pub(crate) fn selects(self) -> bool {
-        matches!(self, Self::Services | Self::Exports | Self::FederatedServices)
+    /// Of how many objects a full list must find none before it is doubted, where it can be: a single service may well be
+    /// deleted. A cluster has nodes, so a list without any tells nothing that can be believed at once.
+    pub(crate) fn doubted_from(self) -> Option<usize> {
+        match self {
+            Self::Services | Self::Exports | Self::FederatedServices | Self::Slices => Some(2),
+            Self::Nodes => Some(1),
+            Self::FederationClusters => None,
+        }
     }
 }
 

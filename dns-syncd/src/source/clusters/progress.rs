@@ -2,16 +2,13 @@
 //!
 //! In: what followers tell · Out: may something be told? · Pure: yes, time comes in as a value
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dns_sync_core::ServiceId;
 use tokio::time::Instant;
 
 use super::objects::Watched;
-
-/// Counting services of which a list must find none before it is doubted. One alone may well be deleted.
-const FEW: usize = 2;
 
 /// How far the lists and watches of one API server are.
 #[derive(Debug)]
@@ -22,13 +19,14 @@ pub(crate) struct Progress {
     listed: BTreeSet<Watched>,
     /// Kinds whose changes are being told.
     watching: BTreeSet<Watched>,
-    doubt: Option<Doubt>,
+    /// Each kind for itself: which of the lists of an emptied server comes first is chance.
+    doubts: BTreeMap<Watched, Doubt>,
 }
 
 /// A full list found nothing of what was there.
 #[derive(Debug)]
 struct Doubt {
-    /// The services that counted before.
+    /// What was there before.
     before: BTreeSet<ServiceId>,
     /// When a second list is believed.
     due: Instant,
@@ -38,7 +36,7 @@ struct Doubt {
 
 impl Progress {
     pub(crate) fn new(needed: &'static [Watched], leave_delay: Duration) -> Self {
-        Self { needed, leave_delay, listed: BTreeSet::new(), watching: BTreeSet::new(), doubt: None }
+        Self { needed, leave_delay, listed: BTreeSet::new(), watching: BTreeSet::new(), doubts: BTreeMap::new() }
     }
 
     pub(crate) fn needed(&self) -> &'static [Watched] {
@@ -59,24 +57,26 @@ impl Progress {
         self.needed.iter().all(|kind| self.listed.contains(kind) && self.watching.contains(kind))
     }
 
-    /// When the list that is doubted must be asked for again.
+    /// When a list that is doubted must be asked for again.
     pub(crate) fn relist_at(&self) -> Option<Instant> {
-        self.doubt.as_ref().filter(|doubt| !doubt.asked).map(|doubt| doubt.due)
+        self.doubts.values().filter(|doubt| !doubt.asked).map(|doubt| doubt.due).min()
     }
 
-    /// It is being asked for.
-    pub(crate) fn relist(&mut self) {
-        if let Some(doubt) = &mut self.doubt {
+    /// Those that are asked for again now.
+    pub(crate) fn relist(&mut self, now: Instant) -> Vec<Watched> {
+        let due = self.doubts.iter_mut().filter(|(_, doubt)| !doubt.asked && doubt.due <= now);
+        due.map(|(kind, doubt)| {
             doubt.asked = true;
-        }
+            *kind
+        })
+        .collect()
     }
 
     /// Against what a list of that kind is judged, taken before the list itself is.
-    pub(crate) fn before(&self, kind: Watched, counting: impl FnOnce() -> BTreeSet<ServiceId>) -> BTreeSet<ServiceId> {
-        match &self.doubt {
+    pub(crate) fn before(&self, kind: Watched, present: impl FnOnce() -> BTreeSet<ServiceId>) -> BTreeSet<ServiceId> {
+        match self.doubts.get(&kind) {
             Some(doubt) => doubt.before.clone(),
-            None if kind.selects() => counting(),
-            None => BTreeSet::new(),
+            None => present(),
         }
     }
 
@@ -89,35 +89,34 @@ impl Progress {
         now: Instant,
     ) {
         let is_first = self.listed.insert(kind);
-        if is_first || !kind.selects() {
+        if is_first {
             return;
         }
-        if before.len() < FEW || has_any(&before) {
-            self.doubt = None;
+        if kind.doubted_from().is_none_or(|few| before.len() < few) || has_any(&before) {
+            self.doubts.remove(&kind);
             return;
         }
-        match &self.doubt {
-            None => self.doubt = Some(Doubt { before, due: now + self.leave_delay, asked: false }),
-            Some(doubt) if doubt.due <= now => self.doubt = None,
+        match self.doubts.get(&kind) {
+            None => _ = self.doubts.insert(kind, Doubt { before, due: now + self.leave_delay, asked: false }),
+            Some(doubt) if doubt.due <= now => _ = self.doubts.remove(&kind),
             Some(_) => {}
         }
     }
 
-    /// Changes were taken in: one of the services that were missed may be back.
-    pub(crate) fn changed(&mut self, has_any: impl FnOnce(&BTreeSet<ServiceId>) -> bool) {
-        if self.doubt.as_ref().is_some_and(|doubt| has_any(&doubt.before)) {
-            self.doubt = None;
-        }
+    /// Changes were taken in: some of what was missed may be back.
+    pub(crate) fn changed(&mut self, has_any: impl Fn(Watched, &BTreeSet<ServiceId>) -> bool) {
+        self.doubts.retain(|kind, doubt| !has_any(*kind, &doubt.before));
     }
 
     /// Why the last list is not believed yet.
     pub(crate) fn doubted(&self) -> Option<String> {
-        let doubt = self.doubt.as_ref()?;
-        Some(format!(
-            "a full list after a lost watch finds none of the {} services that were there; it is believed when another \
-             one after {:?} finds none either",
-            doubt.before.len(),
-            self.leave_delay
-        ))
+        // In the same words for every kind: it is one trouble, whose kinds show one after the other.
+        (!self.doubts.is_empty()).then(|| {
+            format!(
+                "a full list after a lost watch finds nothing of what was there; it is believed when another one after \
+                 {:?} finds nothing either",
+                self.leave_delay
+            )
+        })
     }
 }

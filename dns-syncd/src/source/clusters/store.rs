@@ -180,13 +180,31 @@ impl Store {
         events
     }
 
+    /// What a full list of a kind should find again: services that count, services with a ready endpoint, or nodes.
+    pub(crate) fn present(&self, kind: Watched) -> BTreeSet<ServiceId> {
+        match kind {
+            Watched::Slices => self.ready.keys().cloned().collect(),
+            Watched::Nodes => self.nodes.keys().map(|name| ServiceId::new("", name.clone())).collect(),
+            _ => self.counting(),
+        }
+    }
+
+    /// True when some of it is there. Nodes come and go by new names, so any will do.
+    pub(crate) fn has_any_of(&self, kind: Watched, before: &BTreeSet<ServiceId>) -> bool {
+        match kind {
+            Watched::Slices => before.iter().any(|id| self.ready.contains_key(id)),
+            Watched::Nodes => !self.nodes.is_empty(),
+            _ => self.has_any(before),
+        }
+    }
+
     /// The services that count.
-    pub(crate) fn counting(&self) -> BTreeSet<ServiceId> {
+    fn counting(&self) -> BTreeSet<ServiceId> {
         self.services.keys().filter(|id| self.is_selected(id)).cloned().collect()
     }
 
     /// True when one of these services counts.
-    pub(crate) fn has_any(&self, services: &BTreeSet<ServiceId>) -> bool {
+    fn has_any(&self, services: &BTreeSet<ServiceId>) -> bool {
         services.iter().any(|id| self.services.contains_key(id) && self.is_selected(id))
     }
 

@@ -92,7 +92,7 @@ impl Picture for FederationView {
                 for item in items {
                     self.store.apply(kind, item);
                 }
-                self.progress.changed(|before| self.store.has_any(before));
+                self.progress.changed(|_, before| self.store.has_any(before));
             }
             Told::Alive => {}
         }
