@@ -1,7 +1,7 @@
 //! A pod of the chart as a kubelet would start it: its volumes as files, its container's arguments, the real program.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct Pod {
     root: Arc<TempDir>,
     config: PathBuf,
     port: u16,
+    /// Where it answers DNS queries, with the provider `embedded`.
+    pub(super) dns: SocketAddr,
     daemon: Option<Daemon>,
 }
 
@@ -54,7 +56,8 @@ impl Pod {
     /// Lays out what the template's container mounts. The pod sees the host cluster as `kubernetes.default.svc`.
     pub(super) async fn of(template: &Value, host: &Cluster) -> Self {
         let (root, config) = (Arc::new(tempfile::tempdir().unwrap()), PathBuf::new());
-        let mut pod = Self { root, config, port: free_port(), daemon: None };
+        let mut pod =
+            Self { root, config, port: free_port(), dns: (Ipv4Addr::LOCALHOST, free_port()).into(), daemon: None };
         let spec = &template["spec"];
         let container = &spec["containers"][0];
         for mount in container["volumeMounts"].as_array().unwrap() {
@@ -77,7 +80,7 @@ impl Pod {
         let (config, port) = (self.root.path().join("twin.conf"), free_port());
         let text = std::fs::read_to_string(&self.config).unwrap();
         std::fs::write(&config, text.replace(&format!(":{}\"", self.port), &format!(":{port}\""))).unwrap();
-        Self { root: self.root.clone(), config, port, daemon: None }
+        Self { root: self.root.clone(), config, port, dns: self.dns, daemon: None }
     }
 
     /// A path in the container as it is on this machine.
@@ -99,7 +102,26 @@ impl Pod {
         let leader = format!("[Leader]\nkubeconfig = {}\nnamespace = {NAMESPACE}\n", kubeconfig.display());
         text.replace("https://kubernetes.default.svc", &host.api.url())
             .replace("0.0.0.0:10253", &format!("127.0.0.1:{}", self.port))
+            .replace("0.0.0.0:5300", &self.dns.to_string())
             .replace("[Leader]\nkind = \"lease\"\n", &format!("{leader}kind = \"lease\"\n"))
+    }
+
+    /// Renews the projected volume of the clusters, as kubelets do: a new folder, and one link that is turned to it.
+    pub(super) async fn renew_clusters(&self, template: &Value, host: &Cluster) {
+        let volumes = template["spec"]["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == "dns-syncd-clusters").unwrap();
+        let files = files(volume, host, template["spec"]["serviceAccountName"].as_str().unwrap()).await;
+        let folder = self.path("/etc/dns-syncd/clusters");
+        let data = folder.join("..2");
+        std::fs::create_dir(&data).unwrap();
+        for (path, text) in files {
+            std::fs::write(data.join(&path), self.told(&text, host)).unwrap();
+            if folder.join(&path).symlink_metadata().is_err() {
+                symlink(Path::new("..data").join(&path), folder.join(&path)).unwrap();
+            }
+        }
+        symlink("..2", folder.join("..data_tmp")).unwrap();
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
     }
 
     pub(super) fn start(&mut self) {
@@ -146,8 +168,15 @@ impl Pod {
     }
 }
 
+/// A port on loopback that is free for UDP and TCP now.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = tcp.local_addr().unwrap();
+        if UdpSocket::bind(address).is_ok() {
+            return address.port();
+        }
+    }
 }
 
 /// What a volume holds, by path.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dns_conformance::servers::{Etcd, EtcdVersion};
+use dns_conformance::servers::{Etcd, EtcdVersion, query};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{DeleteParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -281,4 +281,62 @@ async fn each_right_of_the_chart_is_needed_and_said_to_be_missing() {
         }
     }
     assert_eq!(tried, BTreeMap::from([("ClusterRole", 9), ("Role", 3)]));
+}
+
+/// The same rights in the members, none beside the daemon, and a cluster that joins by a key of the one Secret.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs HELM_BIN, KUBE_APISERVER_BIN and ETCD_BIN: tests/run gets them"]
+async fn the_embedded_form_answers_and_a_cluster_joins_it_without_a_restart() {
+    let etcd = Etcd::start(EtcdVersion::V3_6).await;
+    let eu = Cluster::start(&etcd, &Member::new("eu").with("web", &["192.0.2.1"])).await;
+    let us = Cluster::start(&etcd, &Member::new("us").with("web", &["198.51.100.1"])).await;
+    let mut kubeconfigs = serde_json::Map::new();
+    for cluster in [&eu, &us] {
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+        apply(cluster, &namespace).await.unwrap();
+        let member = render("member", "").unwrap();
+        for object in &member {
+            apply(cluster, object).await.unwrap();
+        }
+        for right in Right::all_of(only(&member, "ClusterRole")) {
+            right.until(cluster, RELEASE, true).await;
+        }
+        let kubeconfig = cluster.api.kubeconfig_with(&format!("token: {}", token(cluster, RELEASE).await));
+        kubeconfigs.insert(cluster.api.name().to_owned(), kubeconfig.into());
+    }
+    let objects = render("embedded", "embedded: {storage: ''}").unwrap();
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert!(!kinds.iter().any(|kind| kind.contains("Role")), "{kinds:?}");
+    for object in &objects {
+        apply(&eu, object).await.unwrap();
+    }
+    let secret = |kubeconfigs: &Value| {
+        let metadata = json!({ "name": "dns-syncd-members", "namespace": NAMESPACE });
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": kubeconfigs })
+    };
+    apply(&eu, &secret(&json!({ "eu": kubeconfigs["eu"] }))).await.unwrap();
+
+    let template = &only(&objects, "Deployment")["spec"]["template"];
+    let mounts = template["spec"]["containers"][0]["volumeMounts"].to_string();
+    assert!(!mounts.contains("serviceaccount"), "it has no use for a token: {mounts}");
+    let mut pod = Pod::of(template, &eu).await;
+    pod.start();
+    pod.until("one cluster", |status, _| status["ready"] == true && status["services"] == 1).await;
+    let name = "web.shop.myfederation.svc.services.example.";
+    let mut addresses = query(pod.dns, name, "A").await.addresses();
+    assert_eq!(addresses, ["192.0.2.1"]);
+    apply(&eu, &secret(&kubeconfigs.into())).await.unwrap();
+    pod.renew_clusters(template, &eu).await;
+    pod.until("both clusters", |status, _| is_well(status)).await;
+    for _ in 0..1200 {
+        addresses = query(pod.dns, name, "A").await.addresses();
+        if addresses.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    addresses.sort();
+    assert_eq!(addresses, ["192.0.2.1", "198.51.100.1"]);
+    assert!(!pod.log().contains("403"), "{}", pod.log());
+    pod.stop().await;
 }
