@@ -21,6 +21,7 @@ mod federation_v1;
 mod killed;
 mod life;
 mod members;
+mod outages;
 mod program;
 mod real;
 mod real_life;
