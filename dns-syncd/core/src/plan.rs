@@ -40,6 +40,14 @@ pub enum Urgency {
     Rest,
 }
 
+impl Urgency {
+    /// Does this go before bulk work?
+    #[must_use]
+    pub fn is_urgent(self) -> bool {
+        self <= Self::DeadAddress
+    }
+}
+
 /// One change with what decides when and whether it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedChange {

@@ -54,7 +54,7 @@ impl Call {
                 Answer::Names(names, read)
             }
             Self::Write(batch) => {
-                let urgent = batch.urgency.is_some_and(|urgency| urgency <= Urgency::DeadAddress);
+                let urgent = batch.urgency.is_some_and(Urgency::is_urgent);
                 let applied = host.apply(&batch.changes, if urgent { Lane::Urgent } else { Lane::Bulk }).await;
                 Answer::Written(batch, applied)
             }
@@ -240,7 +240,7 @@ impl Walk {
             return None;
         }
         self.plan(now);
-        let urgent = self.reconciler.next_urgency(now).is_some_and(|urgency| urgency <= Urgency::DeadAddress);
+        let urgent = self.reconciler.next_urgency(now).is_some_and(Urgency::is_urgent);
         if may_read
             && (self.wrote_last || !urgent)
             && let Some(call) = self.point_read()

@@ -19,9 +19,9 @@ const NAMES: usize = 4 * SERVICES;
 /// rate.
 const UNDER_WAY: usize = 40;
 /// Writes of the bulk that may still come before the failover is whole, counted from when the daemon shows that it
-/// knows: the six that fill up its batch of ten, and one that gets its turn while the update, or the deletion, is on its
-/// way. All that waits for a turn in the seven batches of the bulk, up to seventy calls, waits on.
-const ALREADY_OUT: usize = 8;
+/// knows: those that are on their way to the host, and one for each step of the failover whose answer is waited for. All
+/// that waits for a turn, up to seventy calls, waits on. Six of them came when bulk work filled up the failover's batch.
+const ALREADY_OUT: usize = 5;
 /// A safety net.
 const PATIENCE: Duration = Duration::from_mins(2);
 

@@ -45,9 +45,8 @@ impl Reconciler {
             if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
                 continue;
             }
-            // Of a call that is all or nothing, a set that is refused stops the others: no bulk work goes with failovers.
-            let is_urgent = |urgency: Urgency| urgency <= Urgency::DeadAddress;
-            if self.whole_calls && !is_urgent(*urgency) && batch.urgency.is_some_and(is_urgent) {
+            // As where claims are stored: no bulk work goes with failovers.
+            if !urgency.is_urgent() && batch.urgency.is_some_and(Urgency::is_urgent) {
                 break;
             }
             let Some(plan) = self.plans.get(key) else { continue };

@@ -29,6 +29,11 @@ impl Reconciler {
             if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
                 continue;
             }
+            // Bulk work in the batch of a failover would go before what follows in it: on a host that takes few sets a
+            // second that costs seconds, and on one that takes all or nothing one bad set would hold it up.
+            if !urgency.is_urgent() && batch.urgency.is_some_and(Urgency::is_urgent) {
+                break;
+            }
             let Some(plan) = self.plans.get(key) else { continue };
             for unit in self.ready_units(plan, now) {
                 let fits = fits(&unit);
