@@ -224,7 +224,7 @@ async fn a_denied_watch_makes_all_members_unknown_and_names_the_right() {
     fake.refuse(&[Verb::Watch], 403);
     fake.cut();
     heard.unknown("eu", "denied (403").await;
-    heard.unknown("us", "grant get, list and watch on services and clusters.federation").await;
+    heard.unknown("us", "grant list and watch on services and clusters.federation").await;
     fake.refuse(&[], 403);
     heard.known("eu").await;
 }

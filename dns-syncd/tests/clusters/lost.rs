@@ -105,7 +105,7 @@ async fn lists_are_allowed_and_watches_denied() {
     let folder_of = one(&fake);
     let mut heard = Heard::of(folder(folder_of.path()));
     heard.unknown("eu", "watching").await;
-    heard.unknown("eu", "grant get, list and watch on services").await;
+    heard.unknown("eu", "grant list and watch on services").await;
     assert!(!heard.history.iter().any(|(_, stands)| *stands == Stands::Known), "a list alone does not make it known");
     fake.refuse(&[], 0);
     heard.known("eu").await;

@@ -20,7 +20,7 @@ async fn dns_follows_real_clusters_and_stays_while_one_is_away() {
     real.configure("unreachable-grace = 1h");
     real.world.start();
     real.logs("denied (403").await;
-    real.logs("grant get, list and watch on services").await;
+    real.logs("grant list and watch on services").await;
     for cluster in &real.clusters {
         cluster.allow().await;
     }

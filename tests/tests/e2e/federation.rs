@@ -18,7 +18,7 @@ async fn dns_follows_a_federation_v1_and_stays_while_its_api_server_is_away() {
     federation.configure(&format!("unreachable-grace = {grace}\ntopology-linger = 0"));
     federation.world.start();
     federation.logs("denied (403").await;
-    federation.logs("grant get, list and watch on services and clusters.federation").await;
+    federation.logs("grant list and watch on services and clusters.federation").await;
     federation.allow().await;
     federation.world.expect(truth(&[eu.clone(), us.clone()]));
     federation.world.settle("the federation comes up").await;

@@ -23,7 +23,7 @@ pub(crate) struct Cluster {
 
 /// The least rights of the daemon, as its documentation says.
 pub(crate) fn rights() -> [Value; 2] {
-    let read = json!(["get", "list", "watch"]);
+    let read = json!(["list", "watch"]);
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "dns-syncd" },
         "rules": [

@@ -58,7 +58,7 @@ pub(crate) enum Doing {
     Watch(Watched),
 }
 
-const RIGHTS: &str = "grant get, list and watch on services, nodes and endpointslices.discovery.k8s.io";
+const RIGHTS: &str = "grant list and watch on services, nodes and endpointslices.discovery.k8s.io";
 
 impl Loss {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
@@ -137,7 +137,7 @@ impl Doing {
             }
             Self::List(Watched::FederationClusters | Watched::FederatedServices)
             | Self::Watch(Watched::FederationClusters | Watched::FederatedServices) => {
-                "grant get, list and watch on services and clusters.federation".to_owned()
+                "grant list and watch on services and clusters.federation".to_owned()
             }
             _ => RIGHTS.to_owned(),
         }

@@ -16,7 +16,7 @@
 //! The walk of a change: `follow` hears it from the API server, `objects` cuts it down, `view` keeps it in its `store`
 //! and says what is new, `cluster` tells it. `roster` says which clusters there are and `connect` how they are reached.
 //!
-//! Rights in a member: get, list and watch on `services`, `nodes` and `endpointslices.discovery.k8s.io`; get on
+//! Rights in a member: list and watch on `services`, `nodes` and `endpointslices.discovery.k8s.io`; get on
 //! `namespaces` (`kube-system` alone), without which a cluster that takes another's place is not noticed; list and watch
 //! on `serviceexports.multicluster.x-k8s.io` for `select = exported`.
 

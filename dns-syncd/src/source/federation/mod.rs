@@ -16,7 +16,7 @@
 //!   a lost watch has none of the services that were there.
 //! - An annotation that does not parse is a problem of that service alone: its records stay as they are.
 //!
-//! Rights at that server: get, list and watch on `services` and `clusters.federation`; get on `namespaces`
+//! Rights at that server: list and watch on `services` and `clusters.federation`; get on `namespaces`
 //! (`kube-system` alone, where it has one), without which a server that takes another's place is not noticed.
 
 mod store;
