@@ -17,8 +17,10 @@ use crate::config;
 use crate::engine::{
     AuditPace, Backoff, Clock, Engine, EngineParts, Handle, Health, Metrics, Requests, SystemClock, ZoneChoice, stamp,
 };
+use crate::events::Notices;
 use crate::leader::{Candidate, Leader};
 use crate::resolver::{Resolve, SystemResolver};
+use crate::source::clusters::Ways;
 use crate::source::{EndpointSource, SourceError};
 
 /// Batches of a source that may wait until it is noted when they were told.
@@ -38,6 +40,7 @@ pub struct Daemon {
     source: Source,
     zone: ZoneChoice,
     served: Option<Arc<dyn Served>>,
+    ways: Option<Ways>,
     servers: Vec<SocketAddr>,
     ask: Arc<dyn Ask>,
     resolver: Option<Arc<dyn Resolve>>,
@@ -95,6 +98,7 @@ impl Daemon {
             provider,
             source: Source(source),
             served: None,
+            ways: None,
             servers: Vec::new(),
             ask: Arc::new(DnsAsker::default()),
             resolver: None,
@@ -128,6 +132,13 @@ impl Daemon {
     #[must_use]
     pub fn with_served(mut self, served: Option<Arc<dyn Served>>) -> Self {
         self.served = served;
+        self
+    }
+
+    /// Writes Kubernetes events about services to the members that can be reached these ways.
+    #[must_use]
+    pub fn with_events(mut self, ways: Ways) -> Self {
+        self.ways = Some(ways);
         self
     }
 
@@ -233,7 +244,14 @@ impl Daemon {
         let (stamped, received) = mpsc::channel(WAITING_BATCHES);
         let mut source = tokio::spawn(self.source.0.run(events, stopped));
         let stamping = tokio::spawn(stamp(told, stamped));
+        // Ends with the engine, which alone tells it anything.
+        let notices = self.ways.map(|ways| {
+            let (notices, writing) = Notices::new(ways, self.metrics.clone());
+            tokio::spawn(writing);
+            notices
+        });
         let parts = EngineParts {
+            notices,
             settings: self.settings,
             served: self.served.clone(),
             leader: leader.clone(),

@@ -6,6 +6,7 @@ pub mod clusters;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+mod events;
 pub mod explain;
 pub mod leader;
 pub mod moment;

@@ -7,7 +7,7 @@ use dns_providers::OpenMode;
 use dns_syncd::config::{Config, Flags};
 use dns_syncd::daemon::{Daemon, terminated};
 use dns_syncd::engine::Handle;
-use dns_syncd::source::clusters::Contexts;
+use dns_syncd::source::clusters::{Contexts, Ways};
 use dnsprovider::Fqdn;
 use tokio::sync::watch;
 
@@ -22,12 +22,16 @@ pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Res
     let opened = open::provider(&config, OpenMode::Serve).await?;
     let apex = open::apex(&config, &opened).await?;
     let contexts = watch::Sender::new(open::contexts(&config));
-    let (settings, source) = (config.settings(&apex)?, open::source_with(&config, contexts.subscribe())?);
+    let ways = Ways::default();
+    let (settings, source) = (config.settings(&apex)?, open::source_with(&config, contexts.subscribe(), ways.clone())?);
     let candidate = lead::candidate(&config, &settings).await?;
     let mut daemon = Daemon::opened(settings, opened.clone(), source)
         .with_create_zone(config.provider.create_zone)
         .with_resolver(open::resolver(&config)?)
         .with_admin(config.admin.clone());
+    if config.source.events {
+        daemon = daemon.with_events(ways);
+    }
     if let Some(id) = &config.federation.zone_id {
         daemon = daemon.with_zone_id(id.clone());
     }

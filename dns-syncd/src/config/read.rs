@@ -120,6 +120,11 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
         return Err(of("select").invalid("select", why).into());
     }
     let kubeconfig = of("kubeconfig").path("kubeconfig")?;
+    let events = of("events").boolean("events")?.unwrap_or(false);
+    if events && kind != Some(SourceKind::Clusters) && !layers.is_overridden("Source", "path") {
+        let why = "they are written to the API servers of members; hint: `kind = clusters`, or `events = false`";
+        return Err(of("events").invalid("events", why).into());
+    }
     Ok(Source {
         kind,
         path,
@@ -131,7 +136,7 @@ fn source(layers: &Layers) -> Result<Source, ConfigError> {
         master: layers.of("Command", "master").read("master", "a URL such as `https://192.0.2.1:6443`", url)?,
         select,
         external_ips: of("external-ips").boolean("external-ips")?.unwrap_or(true),
-        events: of("events").boolean("events")?.unwrap_or(false),
+        events,
     })
 }
 

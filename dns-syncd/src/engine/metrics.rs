@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use self::labels::EventFate;
+pub(crate) use self::labels::EventFate;
 use self::labels::{
     ACTIONS, CALLS, FAILURES, LIMITS, OUTCOMES, OfCall, OfCallOutcome, OfChange, OfCluster, OfKind, OfLimit, OfOutcome,
     OfSet, OfStage, OfState, OfUrgency, STATES, TYPES, action_of, fate_of, outcome_of, state_of, type_of,
@@ -254,7 +254,6 @@ impl Metrics {
     }
 
     /// So many Kubernetes events met this fate.
-    #[expect(dead_code, reason = "events are written soon")]
     pub(crate) fn kubernetes_events(&self, fate: EventFate, count: usize) {
         self.kubernetes_events.get_or_create(&OfOutcome { outcome: fate.as_str() }).inc_by(count as u64);
     }

@@ -12,6 +12,7 @@ mod history;
 mod host;
 mod latency;
 mod metrics;
+mod notices;
 mod observe;
 mod pass;
 mod question;
@@ -30,6 +31,6 @@ pub use status::{FailureReport, QueueReport, Status, WriteReport};
 
 pub(crate) use backoff::Backoff;
 pub(crate) use health::Health;
-pub(crate) use metrics::Metrics;
+pub(crate) use metrics::{EventFate, Metrics};
 pub(crate) use request::Requests;
 pub(crate) use run::{Engine, EngineParts, stamp};

@@ -23,6 +23,7 @@ use super::gauges::Gauges;
 use super::health::Health;
 use super::host::Host;
 use super::metrics::Metrics;
+use super::notices::{News, States};
 use super::question::Answering;
 use super::request::{Request, Requests};
 use super::status::{QueueReport, Status, WriteReport, failures, with_first_seen};
@@ -30,6 +31,7 @@ use super::told::Told;
 use super::walk::{Answer, Walk};
 use crate::ask::Ask;
 use crate::clusters::clusters;
+use crate::events::Notices;
 use crate::explain::explain;
 use crate::leader::{Leader, Leadership};
 use crate::resolver::{CONCURRENT_LOOKUPS, Resolve};
@@ -42,6 +44,8 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(15);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Batches of the source, and events of the watch, that are taken in before the next decision.
 const AT_ONCE: usize = 4096;
+/// How things stand is looked at no more often for Kubernetes events.
+const STATES_PAUSE: Duration = Duration::from_secs(1);
 /// Turns that a source is given in the middle of a burst, without a word from it.
 const PATIENCE: u32 = 3;
 
@@ -57,6 +61,7 @@ pub(crate) struct EngineParts {
     pub(crate) seed: u64,
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) ask: Arc<dyn Ask>,
+    pub(crate) notices: Option<Notices>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: Requests,
@@ -132,6 +137,8 @@ pub(crate) struct Engine {
     started: Timestamp,
     last_write: Option<WriteReport>,
     told: Told,
+    states: States,
+    states_due: Timestamp,
     /// When the first event was told that is not written yet.
     unsettled: Option<Instant>,
     last_pass: Option<Timestamp>,
@@ -143,8 +150,10 @@ impl Engine {
         let clock = parts.clock.clone();
         let started = clock.now();
         let host = Host::new(provider, zone, parts.metrics.clone()).with_leader(parts.leader.clone());
+        let mut walk = Walk::new(parts.settings.clone(), host, clock, parts.metrics.clone(), parts.seed);
+        walk.news = parts.notices.is_some().then(News::default);
         Self {
-            walk: Walk::new(parts.settings.clone(), host, clock, parts.metrics.clone(), parts.seed),
+            walk,
             tasks: JoinSet::new(),
             lookups: Arc::new(Semaphore::new(CONCURRENT_LOOKUPS)),
             watch: Watch::Absent,
@@ -157,6 +166,8 @@ impl Engine {
             started,
             last_write: None,
             told: Told::new(parts.metrics.clone()),
+            states: States::default(),
+            states_due: started,
             unsettled: None,
             last_pass: None,
             answering: Answering::new(&parts.servers, parts.ask.clone(), parts.metrics.clone()),
@@ -182,6 +193,7 @@ impl Engine {
             let now = self.walk.now();
             let told_later =
                 if self.walk.is_heard() { self.told.tell(&self.walk.reconciler, &self.awaited, now) } else { None };
+            self.tell_states(now);
             let wake = [self.wake_at(now), told_later].into_iter().flatten().min();
             let pause = wake.map_or(HEARTBEAT, |at| at.since(now).min(HEARTBEAT));
             tokio::select! {
@@ -333,6 +345,9 @@ impl Engine {
                     self.answering.wrote(batch.changes.changes().map(|change| &change.key.owner));
                 }
                 let taken = self.walk.take(answer);
+                if let (Some(news), Some(notices)) = (&mut self.walk.news, &self.parts.notices) {
+                    notices.tell(news.take());
+                }
                 self.ask_servers();
                 if wrote {
                     self.last_write = Some(WriteReport {
@@ -367,6 +382,15 @@ impl Engine {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(cancelled) => tracing::debug!(%cancelled, "the runtime is going down"),
             },
+        }
+    }
+
+    /// Lets services know how things stand, once a second at most; only a leader does.
+    fn tell_states(&mut self, now: Timestamp) {
+        let Some(notices) = &self.parts.notices else { return };
+        if self.ready && now >= self.states_due && self.parts.leader.term().is_some() {
+            self.states_due = now.plus(STATES_PAUSE);
+            notices.tell(self.states.news(&self.walk.reconciler, now));
         }
     }
 

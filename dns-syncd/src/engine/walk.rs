@@ -21,6 +21,7 @@ use super::history::History;
 use super::host::Host;
 use super::latency::Latency;
 use super::metrics::Metrics;
+use super::notices::News;
 use crate::leader::Leader;
 
 /// Names in one point read.
@@ -85,6 +86,8 @@ pub(super) struct Walk {
     pub(super) host: Host,
     pub(super) history: History,
     pub(super) latency: Latency,
+    /// What Kubernetes events are to tell of the writes, where there are any.
+    pub(super) news: Option<News>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     /// The source has told a first full view.
@@ -118,6 +121,7 @@ impl Walk {
             host,
             history: History::default(),
             latency: Latency::new(metrics.clone()),
+            news: None,
             clock,
             metrics,
             told: false,
@@ -367,10 +371,13 @@ impl Walk {
                     reason,
                     "wrote"
                 );
-                if self.latency.awaits_writes()
+                if (self.latency.awaits_writes() || self.news.is_some())
                     && let Some((service, _)) = self.reconciler.naming().parse(&change.key.owner)
                 {
                     self.latency.wrote(&service, change);
+                    if let Some(news) = &mut self.news {
+                        news.wrote(&self.reconciler, &service, change, &reason);
+                    }
                 }
                 self.history.add(change.clone(), reason, now);
             }

@@ -15,6 +15,7 @@ mod command_line;
 mod deploy;
 mod equal;
 mod etcd;
+mod events;
 mod failover;
 mod federation;
 mod federation_v1;

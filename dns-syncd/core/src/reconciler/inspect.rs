@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dnsprovider::{Change, Entry, Fqdn, Snapshot, Version};
 
 use super::{Reconciler, ServicePlan};
+use crate::context::Note;
 use crate::desired::{Desired, desired};
 use crate::event::{ServiceId, Timestamp};
 use crate::federation::Federation;
@@ -44,6 +45,17 @@ impl Reconciler {
     /// What a service should have right now.
     pub fn desired(&self, service: &ServiceId, now: Timestamp) -> Desired {
         desired(&self.context(now), service).0
+    }
+
+    /// Refusals and warnings about what the clusters say of a service right now.
+    pub fn notes(&self, service: &ServiceId, now: Timestamp) -> Vec<Note> {
+        desired(&self.context(now), service).1
+    }
+
+    /// The limits that hold changes of a service.
+    pub fn limits_of(&self, service: &ServiceId, now: Timestamp) -> BTreeSet<Limit> {
+        let plan = self.plans.get(&Some(service.clone()));
+        plan.into_iter().flat_map(|plan| self.held_in(plan, now)).map(|(_, limit)| limit).collect()
     }
 
     /// The naming in use.

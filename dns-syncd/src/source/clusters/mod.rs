@@ -31,6 +31,7 @@ pub(super) mod progress;
 pub(super) mod roster;
 mod store;
 mod view;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,8 +44,11 @@ use tokio::task::JoinHandle;
 
 use self::cluster::{Teller, Way};
 use self::identity::Identity;
+pub(crate) use self::loss::chain;
 use self::roster::{Members, Roster};
 use self::view::View;
+pub(crate) use self::ways::Client;
+pub use self::ways::Ways;
 use super::{EndpointSource, Select, SourceError, Stop};
 
 /// The `[Cluster]` sections, each with its `context`.
@@ -142,12 +146,13 @@ pub struct ClusterSource {
     config: ClustersConfig,
     pace: Pace,
     contexts: Option<watch::Receiver<Contexts>>,
+    ways: Ways,
 }
 
 impl ClusterSource {
     /// The clusters that the config names. Nothing is read yet.
     pub fn new(config: ClustersConfig) -> Self {
-        Self { config, pace: Pace::default(), contexts: None }
+        Self { config, pace: Pace::default(), contexts: None, ways: Ways::default() }
     }
 
     /// The same with `[Cluster]` sections that may change while it runs.
@@ -155,6 +160,13 @@ impl ClusterSource {
     pub fn with_contexts(mut self, contexts: watch::Receiver<Contexts>) -> Self {
         self.config.contexts.clone_from(&contexts.borrow());
         self.contexts = Some(contexts);
+        self
+    }
+
+    /// The same, telling there how its members are reached.
+    #[must_use]
+    pub fn with_ways(mut self, ways: Ways) -> Self {
+        self.ways = ways;
         self
     }
 
@@ -243,6 +255,7 @@ impl Telling {
             // Nothing is concluded, neither who left nor who came.
             Err(error) => self.running.keys().map(|name| (name.clone(), Err(error.reason.clone()))).collect(),
         };
+        self.source.ways.set(&members);
         let gone: Vec<_> = self.running.keys().filter(|name| !members.contains_key(*name)).cloned().collect();
         for cluster in gone {
             if let Some(running) = self.running.remove(&cluster) {
