@@ -9,7 +9,7 @@
 //! | `Held` | Warning | the guard holds changes of the service's names |
 //!
 //! They are `events.k8s.io/v1`, in the service's namespace, about the service with its UID. The right in a member:
-//! `create` on `events.events.k8s.io`; the UID is got with the right to get services, which is needed anyway. A missing
+//! `create` on `events.events.k8s.io`; the UID comes with the right to list services, which is needed anyway. A missing
 //! right is said once for each cluster, and costs nothing but the events.
 //!
 //! What is written is told when it is; a state (`Refused`, `Ignored`, `Held`) once when it comes. The name of a state's

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -126,9 +126,14 @@ impl Writer {
 async fn write(client: &Client, notice: &Notice) -> Fate {
     let ServiceId { namespace, name } = &notice.service;
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-    let uid = match services.get_metadata(name).await {
-        Ok(service) => service.metadata.uid,
-        Err(error) => return fate(&error, "getting the service", "get on services"),
+    // Listed and not got, because listing is a right that the daemon has anyway.
+    let this_one = ListParams::default().fields(&format!("metadata.name={name}"));
+    let uid = match services.list_metadata(&this_one).await {
+        Ok(found) => match found.items.into_iter().next() {
+            Some(service) => service.metadata.uid,
+            None => return Fate::Needless,
+        },
+        Err(error) => return fate(&error, "listing the service", "list on services"),
     };
     let event = event(notice, uid);
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
