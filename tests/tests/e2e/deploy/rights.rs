@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dns_conformance::servers::{Etcd, EtcdVersion, query};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::accepted::{define, definition};
 use super::alerts;
 use super::chart::{NAMESPACE, RELEASE, only, render};
 use super::pod::{Pod, apply, token};
-use crate::members::Member;
+use crate::members::{Member, NAMESPACE as SHOP};
 use crate::real::Cluster;
 use crate::truth::ZONE;
 
@@ -233,12 +233,23 @@ async fn two_replicas_of_the_chart_run_with_the_rights_of_the_chart() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs HELM_BIN, KUBE_APISERVER_BIN and ETCD_BIN: tests/run gets them"]
 async fn each_right_of_the_chart_is_needed_and_said_to_be_missing() {
-    let values = "config: {source: {select: exported}, sync: {unreachable-grace: 1h}}";
+    let values = "config: {source: {select: exported, events: true}, sync: {unreachable-grace: 1h}}";
     let stage = Stage::new(values).await;
     for cluster in [&stage.eu, &stage.us] {
         let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
         define(cluster, &definition("multicluster.x-k8s.io", "v1alpha1", "ServiceExport", &open)).await;
     }
+    // Of a TTL that is none every daemon tells when it begins.
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "namespace": SHOP, "annotations": { "dns-syncd.io/ttl": "never" } },
+    });
+    stage.us.of(&service).patch("web", &PatchParams::default(), &Patch::Merge(&service)).await.unwrap();
+    let export = json!({
+        "apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ServiceExport",
+        "metadata": { "name": "web", "namespace": SHOP },
+    });
+    stage.us.write(&export).await;
     let mut pod = stage.pod().await;
     pod.start();
     pod.until("all is well", |status, _| is_well(status) && status["leader"]["role"] == "leader").await;
@@ -268,6 +279,7 @@ async fn each_right_of_the_chart_is_needed_and_said_to_be_missing() {
                 let text = status.to_string();
                 match lost.resource.as_str() {
                     "namespaces" => log.contains("no right to get the namespace kube-system"),
+                    "events" => log.contains("Kubernetes events cannot be written") && log.contains("create on events"),
                     "leases" => status["leader"]["error"].to_string().contains(&said) && text.contains("coordination"),
                     _ => text.contains(&said) && text.contains("hint: grant"),
                 }
@@ -280,7 +292,7 @@ async fn each_right_of_the_chart_is_needed_and_said_to_be_missing() {
             lost.until(cluster, RELEASE, true).await;
         }
     }
-    assert_eq!(tried, BTreeMap::from([("ClusterRole", 9), ("Role", 3)]));
+    assert_eq!(tried, BTreeMap::from([("ClusterRole", 10), ("Role", 3)]));
 }
 
 /// The same rights in the members, none beside the daemon, and a cluster that joins by a key of the one Secret.
