@@ -396,8 +396,11 @@ async fn a_standby_follows_and_plans_and_writes_only_when_it_leads() {
     assert_eq!(second.handle.status().await.unwrap().last_write, None);
 
     // The leader writes, and the standby learns of it.
+    let before = first.handle.status().await.unwrap().last_write;
     first.site.send_replace(vec![site("eu", "192.0.2.3")]);
-    first.until(|status| status.queue == dns_syncd::engine::QueueReport::default()).await;
+    first
+        .until(|status| status.last_write != before && status.queue == dns_syncd::engine::QueueReport::default())
+        .await;
     assert_eq!(addresses(&host).await, BTreeSet::from(["192.0.2.3".to_owned()]));
 
     first.stop.send(()).unwrap();
