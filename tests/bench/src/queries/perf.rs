@@ -1,0 +1,113 @@
+//! dnsperf: as fast as the server answers, and at a set rate for the time that an answer takes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+
+use super::servers::debian;
+use crate::spread::percentile;
+
+/// How questions are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// As fast as it goes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Rate {
+    pub(super) per_second: f64,
+    pub(super) lost: u64,
+    /// Answers with another code than NOERROR.
+    pub(super) wrong: u64,
+}
+
+/// Times of answers at a set rate, in seconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Times {
+    pub(super) median: f64,
+    pub(super) p99: f64,
+    pub(super) most: f64,
+    pub(super) answers: usize,
+}
+
+impl Transport {
+    /// dnsperf's arguments. TCP is over twenty connections that stay open, as resolvers keep them.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Udp => &["-m", "udp", "-c", "20"],
+            Self::Tcp => &["-m", "tcp", "-c", "20"],
+        }
+    }
+}
+
+/// As many questions as the server answers, a hundred at a time.
+///
+/// # Errors
+/// When dnsperf fails.
+pub(super) async fn rate(
+    server: SocketAddr,
+    transport: Transport,
+    questions: &Path,
+    seconds: u64,
+) -> anyhow::Result<Rate> {
+    let text = run(server, transport, questions, seconds, &[]).await?;
+    let number = |label: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let per_second = number("Queries per second:").with_context(|| format!("dnsperf tells no rate:\n{text}"))?;
+    let of = |label| number(label).unwrap_or_default();
+    let noerror = text
+        .lines()
+        .find_map(|line| line.split_once("NOERROR "))
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of questions")]
+    let rate = Rate {
+        per_second,
+        lost: of("Queries lost:") as u64,
+        wrong: (of("Queries completed:") - noerror.unwrap_or_default()) as u64,
+    };
+    Ok(rate)
+}
+
+/// The times of answers while so many questions are asked a second.
+///
+/// # Errors
+/// When dnsperf fails or is not answered.
+pub(super) async fn times(
+    server: SocketAddr,
+    transport: Transport,
+    questions: &Path,
+    seconds: u64,
+    per_second: u32,
+) -> anyhow::Result<Times> {
+    let text = run(server, transport, questions, seconds, &["-v", "-Q", &per_second.to_string()]).await?;
+    let answers = text.lines().filter(|line| line.starts_with("> NOERROR "));
+    let mut values: Vec<f64> = answers.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    ensure!(!values.is_empty(), "dnsperf was not answered:\n{}", text.lines().take(20).collect::<Vec<_>>().join("\n"));
+    values.sort_by(f64::total_cmp);
+    let at = |share| percentile(&values, share);
+    Ok(Times { median: at(0.5), p99: at(0.99), most: at(1.0), answers: values.len() })
+}
+
+async fn run(
+    server: SocketAddr,
+    transport: Transport,
+    questions: &Path,
+    seconds: u64,
+    more: &[&str],
+) -> anyhow::Result<String> {
+    let mut command = tokio::process::Command::from(debian("usr/bin/dnsperf")?);
+    command.arg("-s").arg(server.ip().to_string()).arg("-p").arg(server.port().to_string());
+    command.arg("-d").arg(questions).arg("-l").arg(seconds.to_string()).args(transport.arguments()).args(more);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("starting dnsperf")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "dnsperf: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
