@@ -32,7 +32,7 @@ mod room;
 mod selector;
 mod settings;
 pub mod standing;
-mod swap;
+pub mod swap;
 pub mod zone;
 
 pub use event::*;

@@ -156,7 +156,7 @@ impl Reconciler {
             naming: Naming::new(&settings),
             shared_sets: capabilities.shared_sets,
             whole_calls: capabilities.atomicity == Atomicity::Batch,
-            swaps_in_two: swap::in_two(capabilities),
+            swaps_in_two: swap::writes_txt(capabilities),
             credit_octets: capabilities.limits.credit_octets,
             records_per_set: capabilities.limits.records_per_set,
             sets_per_zone: capabilities.limits.sets_per_zone,

@@ -39,9 +39,11 @@ pub(crate) enum Stands {
     Data,
 }
 
-/// Whether a host needs two calls to change between addresses and a CNAME, and has nothing but the name to tell of it.
-pub(crate) fn in_two(host: &Capabilities) -> bool {
-    host.claims && host.atomicity == Atomicity::Set && host.record_types.contains(&RrType::Txt)
+/// Whether a TXT set of ours may come to stand at a topology name on this host: it needs two calls to change between
+/// addresses and a CNAME, and has nothing but the name to tell of it.
+pub fn writes_txt(capabilities: &Capabilities) -> bool {
+    let Capabilities { claims, atomicity, record_types, .. } = capabilities;
+    *claims && *atomicity == Atomicity::Set && record_types.contains(&RrType::Txt)
 }
 
 /// What a name must go on being; `None` where it may change.
