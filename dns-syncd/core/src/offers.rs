@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use dnsprovider::{Fqdn, Ttl};
+use dnsprovider::{Entry, Fqdn, Ttl};
 
 use crate::context::{Context, Note};
 use crate::event::{ClusterName, Endpoint, ServiceCopy, ServiceId};
@@ -130,9 +130,10 @@ fn credited(cx: &Context<'_>, service: &ServiceId, offers: &mut Offers) {
     let held = || cx.zone.names_of(service).flat_map(|owner| cx.zone.at(owner));
     let ours = || held().filter(|entry| cx.zone.ownership(entry) != Ownership::Foreign);
     let names: BTreeSet<&ClusterName> = cx.memory.of(service).filter_map(|(cluster, _)| cluster.as_ref()).collect();
-    // Names that hold CNAMEs alone credit nobody, so nobody's silence may end them.
-    let cnames_alone = ours().next().is_some() && ours().all(|entry| entry.data.set.cname_target().is_some());
-    let anybody = cnames_alone || cx.memory.of(service).any(|(cluster, _)| cluster.is_none());
+    // Names without an address, which hold CNAMEs or a TXT set in their place, credit nobody: nobody's silence ends them.
+    let is_address = |entry: &Entry| entry.data.set.records().iter().any(|record| record.address().is_some());
+    let no_addresses = ours().next().is_some() && !ours().any(is_address);
+    let anybody = no_addresses || cx.memory.of(service).any(|(cluster, _)| cluster.is_none());
     for (cluster, standing) in &cx.standings.clusters {
         if !standing.answered && (anybody || names.contains(cluster)) {
             offers.by_cluster.insert(cluster.clone(), Offer::Unanswered);

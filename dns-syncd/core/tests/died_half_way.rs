@@ -36,9 +36,11 @@ enum Says {
     Ready(&'static str, &'static str),
     /// Its place; none of its endpoints is ready.
     Unready(&'static str),
+    /// Its place; it does not have the service.
+    Without(&'static str),
 }
 
-use Says::{Absent, Ready, Unreachable, Unready};
+use Says::{Absent, Ready, Unreachable, Unready, Without};
 
 /// The clusters `a` and `b` before, when the change is decided, and to which addresses the name leads then.
 struct Case {
@@ -103,6 +105,10 @@ impl World {
                 Absent => continue,
                 Ready(zone, address) => SourceEvent::Answer { cluster, answer: answer(zone, Some(address)) },
                 Unready(zone) => SourceEvent::Answer { cluster, answer: answer(zone, None) },
+                Without(zone) => {
+                    let answer = ClusterAnswer { services: BTreeMap::new(), ..answer(zone, None) };
+                    SourceEvent::Answer { cluster, answer }
+                }
                 Unreachable => SourceEvent::Unknown { cluster, since: None, reason: "no route".into() },
             };
             self.daemon.observe(event, self.now);
@@ -271,4 +277,24 @@ fn a_cname_that_only_the_zone_knows_stays_one() {
     world.wait();
     world.sync(usize::MAX);
     assert_eq!(world.leads_to(), addresses(&[HERE]));
+}
+
+/// A service without an address credits nobody, so the silence of the one cluster that has it ends none of its names.
+#[test]
+fn a_service_without_addresses_outlives_the_silence_of_its_cluster() {
+    let set_by_set = hosts()[0].1.clone();
+    for (able, held) in [(set_by_set, RrType::Txt), (memory::capabilities(), RrType::Cname)] {
+        let mut world = World::new(able);
+        world.hear([Ready("z1", HERE), Without("z3")]);
+        world.sync(usize::MAX);
+        world.hear([Unready("z2"), Absent]);
+        world.wait();
+        world.sync(usize::MAX);
+        assert_eq!(world.holds(), [held]);
+        let before = world.store.snapshot().clone();
+        world.restart();
+        world.hear([Unreachable, Without("z3")]);
+        world.sync(usize::MAX);
+        assert_eq!(world.store.snapshot().entries, before.entries);
+    }
 }
