@@ -36,17 +36,20 @@ struct World {
     daemon: Reconciler,
     now: Timestamp,
     calls: usize,
+    atomicity: Atomicity,
 }
 
 impl World {
     fn new(federation: &str) -> Self {
+        Self::at_host(federation, false, Atomicity::Batch)
+    }
+
+    fn at_host(federation: &str, claims: bool, atomicity: Atomicity) -> Self {
         let zone = Fqdn::parse("example.com").unwrap();
         let settings = Settings::new(federation, zone.clone());
-        let mut able: Capabilities = memory::capabilities();
-        able.claims = false;
-        able.atomicity = Atomicity::Batch;
+        let able = Capabilities { claims, atomicity, ..memory::capabilities() };
         let daemon = Reconciler::new(settings, &able);
-        Self { store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000), calls: 0 }
+        Self { store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000), calls: 0, atomicity }
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
@@ -69,7 +72,7 @@ impl World {
         while let Some(batch) = self.next_batch() {
             self.calls += 1;
             assert!(self.calls < 10_000, "no end of writing");
-            let applied = refuse(&batch).unwrap_or_else(|| self.store.apply(&batch.changes, Atomicity::Batch));
+            let applied = refuse(&batch).unwrap_or_else(|| self.store.apply(&batch.changes, self.atomicity));
             follows.push(self.daemon.record(batch, &applied, self.now));
             self.daemon.plan(self.now);
         }
@@ -146,25 +149,27 @@ fn a_service_that_fits_into_no_call_is_written_in_three_steps_without_its_credit
 
 #[test]
 fn bulk_work_does_not_go_with_what_is_urgent() {
-    let mut world = World::new("fed");
-    let id = |name: &str| ServiceId::new("shop", name);
-    for (number, cluster) in ["a", "b"].into_iter().enumerate() {
-        world.answer(cluster, &[], BTreeMap::from([(id("web"), copy(address(number)))]));
+    for (claims, atomicity) in [(false, Atomicity::Batch), (true, Atomicity::Set), (true, Atomicity::Batch)] {
+        let mut world = World::at_host("fed", claims, atomicity);
+        let id = |name: &str| ServiceId::new("shop", name);
+        for (number, cluster) in ["a", "b"].into_iter().enumerate() {
+            world.answer(cluster, &[], BTreeMap::from([(id("web"), copy(address(number)))]));
+        }
+        world.write(|_| None);
+        world.now = world.now.plus(Duration::from_mins(1));
+        let dead = ServiceCopy { ready: false, ..copy(address(0)) };
+        for (name, copy) in [("api", copy(address(2))), ("web", dead), ("zoo", copy(address(3)))] {
+            let event = SourceEvent::Service { cluster: "a".into(), service: id(name), copy: Some(copy) };
+            world.daemon.observe(event, world.now);
+        }
+        let mut calls = Vec::new();
+        world.write(|batch| {
+            let of = |name: &str| batch.changes.changes().any(|change| change.key.owner.as_str().contains(name));
+            calls.push(["web.", "api.", "zoo."].map(of));
+            None
+        });
+        assert_eq!(calls, [[true, false, false], [false, true, true]], "{claims} {atomicity:?}");
     }
-    world.write(|_| None);
-    world.now = world.now.plus(Duration::from_mins(1));
-    let dead = ServiceCopy { ready: false, ..copy(address(0)) };
-    for (name, copy) in [("api", copy(address(2))), ("web", dead), ("zoo", copy(address(3)))] {
-        let event = SourceEvent::Service { cluster: "a".into(), service: id(name), copy: Some(copy) };
-        world.daemon.observe(event, world.now);
-    }
-    let mut calls = Vec::new();
-    world.write(|batch| {
-        let of = |name: &str| batch.changes.changes().any(|change| change.key.owner.as_str().contains(name));
-        calls.push(["web.", "api.", "zoo."].map(of));
-        None
-    });
-    assert_eq!(calls, [[true, false, false], [false, true, true]]);
 }
 
 //----------- Refused for good -----------------------------------------------
