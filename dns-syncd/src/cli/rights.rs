@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dns_sync_core::swap::writes_txt;
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::{
     ApplyContext, Blocks, Change, ChangeSet, Chunked, ClaimedSet, DnsProvider, Entry, Error, ErrorKind, Fqdn, Outcome,
@@ -21,8 +22,9 @@ pub(super) async fn rights(provider: &Arc<dyn DnsProvider>, zone: &Zone) -> Vec<
     let capabilities = provider.capabilities();
     let types = [RrType::A, RrType::Aaaa, RrType::Cname, RrType::Txt];
     let types = types.iter().filter(|rr_type| capabilities.record_types.contains(rr_type));
-    // TXT is written only where claims need it.
-    let types: Vec<_> = types.filter(|rr_type| **rr_type != RrType::Txt || !capabilities.claims).collect();
+    // TXT is written only where claims need it, or a name's place.
+    let needs_txt = !capabilities.claims || writes_txt(&capabilities);
+    let types: Vec<_> = types.filter(|rr_type| **rr_type != RrType::Txt || needs_txt).collect();
     // An apex so long that no name fits below it has no use for the daemon either.
     let mut changes: Vec<Change> =
         types.iter().filter_map(|rr_type| pretended(&zone.apex, rr_type)).flatten().collect();

@@ -19,7 +19,8 @@ const IDLE: Duration = Duration::from_millis(20);
 /// asked about has to wait. A crowd asks without a pause.
 const PACE: Duration = Duration::from_millis(1);
 
-/// Asks one question after the other until it is dropped (a set of tasks ends with its value), and notes every answer that is not allowed.
+/// Asks one question after the other until it is dropped (a set of tasks ends with its value), and notes every answer
+/// that is not allowed.
 #[derive(Debug)]
 pub(crate) struct Asker {
     server: SocketAddr,
@@ -49,6 +50,8 @@ pub(crate) enum Leave {
     None,
     /// The server may say that it cannot answer, or say nothing.
     Silence,
+    /// The host changes a type in two calls: these names may be empty in between.
+    Gaps(BTreeSet<String>),
     /// Somebody changes records by hand: names may have fewer addresses, none, or these too.
     Meddling(BTreeSet<String>),
 }
@@ -152,8 +155,14 @@ async fn ask(server: SocketAddr, shared: Arc<Shared>, pace: Option<Duration>) {
 impl Allowed {
     fn allows(&self, name: &str, rr_type: &'static str, answer: &Result<Answer, String>) -> bool {
         let Some(want) = self.wants.get(&(name.to_owned(), rr_type)) else { return true };
+        let empty = Leave::Meddling(BTreeSet::new());
+        let leave = match &self.leave {
+            Leave::Gaps(names) if names.contains(name) => &empty,
+            Leave::Gaps(_) => &Leave::None,
+            leave => leave,
+        };
         match answer {
-            Ok(answer) if answer.rcode != ResponseCode::ServFail => want.allows(answer, &self.leave),
+            Ok(answer) if answer.rcode != ResponseCode::ServFail => want.allows(answer, leave),
             _ => matches!(self.leave, Leave::Silence),
         }
     }

@@ -61,8 +61,9 @@ async fn check_misses_each_right_at_azure() {
     );
     let (world, _mirror) = world("azure-azuredns", &config).await;
     let needed = ["read", "recordsets/read"].into_iter().map(str::to_owned);
-    let written =
-        ["A", "AAAA", "CNAME"].into_iter().flat_map(|kind| ["write", "delete"].map(|does| format!("{kind}/{does}")));
+    let written = ["A", "AAAA", "CNAME", "TXT"]
+        .into_iter()
+        .flat_map(|kind| ["write", "delete"].map(|does| format!("{kind}/{does}")));
     let needed: Vec<String> =
         needed.chain(written).map(|right| format!("Microsoft.Network/dnsZones/{right}")).collect();
     let held = fake.sets("rg", ZONE);

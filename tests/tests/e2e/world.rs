@@ -1,6 +1,5 @@
 //! A folder with the daemon's files, the daemon, the server that answers, and the client that always asks.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -164,15 +163,17 @@ impl World {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
-    /// The host cannot change the type of a name at once: from now on clients may see names empty while a change is under
-    /// way.
+    /// The host cannot change the type of a name at once: from now on clients may see a name empty while its answers
+    /// change.
     pub(crate) fn allow_gaps(&mut self) {
         self.gaps = true;
     }
 
     /// Says what will be true after the change that the test is about to make. Clients may see both from now on.
     pub(crate) fn expect(&mut self, next: Truth) {
-        let leave = if self.gaps { Leave::Meddling(BTreeSet::new()) } else { Leave::None };
+        let changes = |question: &&Question| self.truth.get(question) != next.get(question);
+        let names = self.truth.keys().chain(next.keys()).filter(changes).map(|(name, _)| name.clone());
+        let leave = if self.gaps { Leave::Gaps(names.collect()) } else { Leave::None };
         self.asker.allow(&self.truth, &next, leave);
         self.next = next;
     }

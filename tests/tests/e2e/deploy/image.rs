@@ -108,7 +108,7 @@ fn what_is_copied_is_enough_for_cargo() {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages: BTreeSet<_> =
         metadata["packages"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap()).collect();
-    let all = ["dns-conformance", "dns-providers", "dns-sync-core", "dns-syncd", "dnsprovider"];
+    let all = ["dns-bench", "dns-conformance", "dns-providers", "dns-sync-core", "dns-syncd", "dnsprovider"];
     assert_eq!(packages, BTreeSet::from(all));
 
     // Texts that the program takes in while it is compiled.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use dns_conformance::servers::{KubeUser, Wire};
+use dns_syncd::explain::Explanation;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -233,6 +234,16 @@ impl Stage {
             assert!(begun.elapsed() < PATIENCE, "the grace of `{cluster}` does not end:\n{}", self.real.world.log());
             self.pause().await;
         }
+    }
+
+    /// By the daemon's own account, nothing was written because of the loss before the grace was over.
+    pub(super) async fn kept_the_grace(&self, cluster: &str) {
+        let explained = self.get(&format!("/explain?name={}", name("web", ""))).await.unwrap();
+        let explained: Explanation = serde_json::from_str(&explained).unwrap();
+        let lost = explained.clusters.iter().find(|view| view.cluster.name == cluster).unwrap().cluster.since;
+        let writes = explained.history.unwrap().into_iter().map(|past| past.at.0.0 - lost.0.0);
+        let first = writes.filter(|after| *after >= 0).min().expect("the failover is in the history");
+        assert!(u128::try_from(first).unwrap() >= GRACE.as_millis(), "`{cluster}` was given up after {first} ms");
     }
 
     /// Looks whether clients are content and the daemon runs.
