@@ -81,6 +81,14 @@ impl Cluster {
     pub fn is_known(&self) -> bool {
         matches!(self.sight, Sight::Known { .. }) && self.disappeared.is_none()
     }
+
+    /// Since when it is unknown: not in sight, or not in its source any more. `None` while it is known.
+    pub fn unknown_since(&self) -> Option<Timestamp> {
+        match self.sight {
+            Sight::Unknown { since, .. } => Some(self.disappeared.map_or(since, |at| at.min(since))),
+            Sight::Known { .. } => self.disappeared,
+        }
+    }
 }
 
 /// How a cluster went.

@@ -26,6 +26,7 @@ pub mod memory;
 mod naming;
 pub mod offers;
 pub mod plan;
+pub mod quorum;
 mod reconciler;
 pub mod report;
 mod room;

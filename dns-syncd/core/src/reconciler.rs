@@ -30,6 +30,7 @@ use crate::losses::LossCount;
 use crate::memory::Memory;
 use crate::naming::Naming;
 use crate::plan::{ServicePlan, Urgency, names_emptied_once, plan_service, plan_strays};
+use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
 use crate::swap;
@@ -114,6 +115,7 @@ pub struct Reconciler {
     records_per_set: Option<usize>,
     sets_per_zone: Option<u64>,
     federation: Federation,
+    quorum: Quorum,
     standings: Standings,
     hosts: Hosts,
     /// The generation of host names that `hosts` follows.
@@ -161,6 +163,7 @@ impl Reconciler {
             records_per_set: capabilities.limits.records_per_set,
             sets_per_zone: capabilities.limits.sets_per_zone,
             federation: Federation::default(),
+            quorum: Quorum::default(),
             standings: Standings::default(),
             hosts: Hosts::default(),
             followed: 0,
@@ -205,6 +208,12 @@ impl Reconciler {
             self.memory.forget(cluster);
         }
         let unjoined = if let SourceEvent::Unjoined { cluster } = &event { Some(cluster.clone()) } else { None };
+        // These change nobody's standing, and there are many of them.
+        let is_inside =
+            matches!(event, SourceEvent::Service { .. } | SourceEvent::Places { .. } | SourceEvent::Problems { .. });
+        if !is_inside {
+            self.quorum.before_told(&self.federation, &self.settings, now);
+        }
         let dirty = self.federation.apply(event, now);
         if let Dirty::Services(services) = &dirty {
             services.iter().for_each(note);
@@ -302,12 +311,15 @@ impl Reconciler {
 
     /// What time alone changed: clusters that left, graces that ended, places that are lost.
     fn tick(&mut self, now: Timestamp) {
-        for cluster in standing::leavers(&self.federation, &self.settings, now) {
+        self.quorum.look(&self.federation, &self.settings, now);
+        for cluster in standing::leavers(&self.federation, &self.quorum, &self.settings, now) {
             self.memory.forget(&cluster);
             let dirty = self.federation.depart(&cluster, now, Departure::Left);
             self.mark(dirty);
         }
-        let standings = standing::standings(&self.federation, &self.settings, now);
+        // Who has left counts no more.
+        self.quorum.look(&self.federation, &self.settings, now);
+        let standings = standing::standings(&self.federation, &self.quorum, &self.settings, now);
         if standings != self.standings {
             self.standings = standings;
             self.mark(Dirty::All);

@@ -1,14 +1,15 @@
 //! What each cluster's word is worth right now: "unknown is not empty" (DESIGN, rules 7 and 9), before any service is
 //! looked at.
 //!
-//! In: [`Federation`], [`Settings`], the time · Out: [`Standings`] · Pure: yes.
+//! In: [`Federation`], [`Quorum`], [`Settings`], the time · Out: [`Standings`] · Pure: yes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{ClusterName, Place, Timestamp};
-use crate::federation::{Cluster, Federation, Sight};
+use crate::federation::{Cluster, Federation};
 use crate::naming::place_label;
+use crate::quorum::Quorum;
 use crate::settings::Settings;
 
 /// What one cluster's word is worth.
@@ -49,13 +50,11 @@ pub struct Standings {
     pub refused_labels: BTreeSet<(ClusterName, String)>,
 }
 
-/// Judges every member.
-pub fn standings(federation: &Federation, settings: &Settings, now: Timestamp) -> Standings {
-    let clusters = federation.clusters();
-    let known = clusters.values().filter(|cluster| cluster.is_known()).count();
-    let mut all = Standings { quorum: known * 2 >= clusters.len(), ..Standings::default() };
-    for (name, cluster) in clusters {
-        let over = unknown_since(cluster).is_some_and(|since| now >= since.plus(settings.unreachable_grace));
+/// Judges every member, by a quorum that has looked at them.
+pub fn standings(federation: &Federation, quorum: &Quorum, settings: &Settings, now: Timestamp) -> Standings {
+    let mut all = Standings { quorum: quorum.is_held(), ..Standings::default() };
+    for (name, cluster) in federation.clusters() {
+        let over = cluster.unknown_since().is_some_and(|since| now >= quorum.grace_end(name, since, settings));
         let overrides = settings.cluster(name);
         let mut labels = cluster.labels.clone();
         labels.extend(overrides.labels.clone());
@@ -82,31 +81,25 @@ pub fn standings(federation: &Federation, settings: &Settings, now: Timestamp) -
 }
 
 /// Members that disappeared so long ago that they have left.
-pub fn leavers(federation: &Federation, settings: &Settings, now: Timestamp) -> Vec<ClusterName> {
-    let clusters = federation.clusters();
-    let known = clusters.values().filter(|cluster| cluster.is_known()).count();
-    if !settings.one_shot && known * 2 < clusters.len() {
+pub fn leavers(federation: &Federation, quorum: &Quorum, settings: &Settings, now: Timestamp) -> Vec<ClusterName> {
+    if !settings.one_shot && !quorum.is_held() {
         return Vec::new();
     }
-    let is_over = |cluster: &Cluster| cluster.disappeared.is_some_and(|at| now >= at.plus(settings.leave_delay));
-    clusters.iter().filter(|(_, cluster)| is_over(cluster)).map(|(name, _)| name.clone()).collect()
+    let is_over = |cluster: &Cluster| cluster.disappeared.is_some_and(|at| now >= quorum.leave_end(at, settings));
+    federation.clusters().iter().filter(|(_, cluster)| is_over(cluster)).map(|(name, _)| name.clone()).collect()
 }
 
-/// The next time at which a standing changes by time alone.
-pub fn next_change(federation: &Federation, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
-    let times = federation.clusters().values().flat_map(|cluster| {
-        let grace = unknown_since(cluster).map(|since| since.plus(settings.unreachable_grace));
-        let leave = cluster.disappeared.map(|at| at.plus(settings.leave_delay));
+/// The next time at which a standing changes by time alone; `None` while nobody may be judged.
+pub fn next_change(federation: &Federation, quorum: &Quorum, settings: &Settings, now: Timestamp) -> Option<Timestamp> {
+    if !quorum.is_held() {
+        return None;
+    }
+    let times = federation.clusters().iter().flat_map(|(name, cluster)| {
+        let grace = cluster.unknown_since().map(|since| quorum.grace_end(name, since, settings));
+        let leave = cluster.disappeared.map(|at| quorum.leave_end(at, settings));
         [grace, leave]
     });
     times.flatten().filter(|time| *time > now).min()
-}
-
-fn unknown_since(cluster: &Cluster) -> Option<Timestamp> {
-    match cluster.sight {
-        Sight::Unknown { since, .. } => Some(cluster.disappeared.map_or(since, |at| at.min(since))),
-        Sight::Known { .. } => cluster.disappeared,
-    }
 }
 
 /// The valid pairs of a cluster: what the settings say, else what its nodes carry.

@@ -608,6 +608,47 @@ proptest! {
         prop_assert_eq!(worlds[0].ours(), worlds[1].ours());
     }
 
+    /// A daemon that loses sight of all its clusters, for however long, and sees them come back one after the other within
+    /// a grace and a delay of the return of half of them, has nothing to write: not while they are away and not after.
+    #[test]
+    fn an_outage_of_its_own_changes_nothing(
+        healths in prop::collection::vec([health(), health(), health(), health()], CLUSTERS),
+        lost in prop::collection::vec((any::<bool>(), 0u64..20), CLUSTERS),
+        away in 0u64..10_000,
+        restarted in any::<bool>(),
+        back in Just((0..CLUSTERS).collect::<Vec<_>>()).prop_shuffle(),
+        pauses in prop::collection::vec((any::<bool>(), 0u64..70), CLUSTERS),
+        kind in kind(),
+    ) {
+        let mut world = World::new(unguarded(), kind);
+        for (index, healths) in healths.iter().enumerate() {
+            world.take(&Step::Answer(index, *healths))?;
+        }
+        world.take(&Step::Sync)?;
+        let before = world.store.snapshot().clone();
+        let look = |world: &mut World, plans: bool, wait: u64| -> Result<(), TestCaseError> {
+            if plans {
+                world.take(&Step::Sync)?;
+            }
+            prop_assert_eq!(&before, world.store.snapshot());
+            world.take(&Step::Wait(wait))
+        };
+        if restarted {
+            world.take(&Step::Crash(None))?;
+        }
+        for (index, (disappears, pause)) in lost.iter().enumerate() {
+            world.take(&if *disappears { Step::Disappear(index) } else { Step::Unknown(index) })?;
+            look(&mut world, true, *pause)?;
+        }
+        look(&mut world, true, away)?;
+        for (index, (plans, pause)) in back.iter().zip(&pauses) {
+            world.take(&Step::Answer(*index, healths[*index]))?;
+            look(&mut world, *plans, *pause)?;
+        }
+        look(&mut world, true, 0)?;
+        world.check_settled()?;
+    }
+
     /// Planning what is dirty gives what planning everything from the beginning gives, whatever came in which order and
     /// however often.
     #[test]

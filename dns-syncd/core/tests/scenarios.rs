@@ -49,6 +49,7 @@ scenarios!(
     table_b,
     join_one_by_one,
     unknown_is_not_empty,
+    quorum_regained,
     restart_with_a_missing_cluster,
     leaving,
     drain,

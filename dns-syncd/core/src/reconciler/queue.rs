@@ -120,7 +120,7 @@ impl Reconciler {
             .chain(retries)
             .chain(paced)
             .chain(window)
-            .chain(standing::next_change(&self.federation, settings, now))
+            .chain(standing::next_change(&self.federation, &self.quorum, settings, now))
             .chain(self.hosts.next_change(settings.unreachable_grace, now))
             .filter(|time| *time > now)
             .min()

@@ -19,6 +19,8 @@ use crate::world::World;
 
 /// How long a cluster is only unknown here.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// The same where clusters come back together: far more than the last of them takes longer than the first.
+pub(super) const LONG_GRACE: Duration = Duration::from_secs(5);
 /// A safety net, far above the 35 s after which a server that hangs counts as lost.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,9 +30,9 @@ const UNKNOWN: &str = "the cluster is unknown";
 const KNOWN: &str = "the cluster is known";
 
 /// Writes the daemon's own file: where its kubeconfigs are, and more keys of `[Sync]`.
-pub(super) fn configure(world: &World, source: &str, sync: &str, admin: u16) {
+pub(super) fn configure(world: &World, source: &str, grace: Duration, sync: &str, admin: u16) {
     let (provider, config) = (world.provider_config().0, world.config());
-    let (folder, grace) = (config.parent().unwrap().display(), GRACE.as_secs());
+    let (folder, grace) = (config.parent().unwrap().display(), grace.as_secs());
     let text = format!(
         "[Federation]\nname = {FEDERATION}\nzone-name = {ZONE}\n\
          [Provider]\nname = {provider}\nconfig = {folder}/provider.conf\n\
@@ -68,7 +70,7 @@ impl Stage {
         std::fs::remove_file(stage.real.kubeconfigs.path().join(stage.lost_name())).unwrap();
         std::fs::create_dir(stage.kubeconfig().parent().unwrap()).unwrap();
         stage.credit_by_token();
-        stage.configure();
+        stage.configure(GRACE);
         stage.real.world.expect(truth(members));
         stage.real.world.start();
         stage.real.world.settle("the federation comes up").await;
@@ -78,9 +80,18 @@ impl Stage {
         stage
     }
 
-    fn configure(&self) {
+    fn configure(&self, grace: Duration) {
         let source = self.real.kubeconfigs.path().display();
-        configure(&self.real.world, &format!("path = {source}"), "leave-delay = 1h", self.port);
+        configure(&self.real.world, &format!("path = {source}"), grace, "leave-delay = 1h", self.port);
+    }
+
+    /// Stops the daemon and starts another one that waits for so long.
+    pub(super) async fn restart_with(&mut self, grace: Duration) {
+        self.configure(grace);
+        self.restart().await;
+        for member in self.members.clone() {
+            self.shows_known(&member.name, 0, 1).await;
+        }
     }
 
     /// Stops the daemon and starts another one.
