@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
@@ -66,14 +66,13 @@ pub(crate) fn run(command: &Command, codes: &[i32]) -> anyhow::Result<Ended> {
 }
 
 /// The inner process of [`run`].
-pub(crate) fn measure(file: &Path, command: &[OsString]) -> ExitCode {
-    match measured(command).and_then(|usage| Ok(std::fs::write(file, serde_json::to_string(&usage)?)?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+///
+/// # Errors
+/// When the program cannot be started.
+pub(crate) fn measure(file: &Path, command: &[OsString]) -> anyhow::Result<()> {
+    let usage = measured(command)?;
+    std::fs::write(file, serde_json::to_string(&usage)?)?;
+    Ok(())
 }
 
 fn measured(command: &[OsString]) -> anyhow::Result<Usage> {

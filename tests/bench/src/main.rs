@@ -5,14 +5,18 @@
 //! the machine and on what else it does, so no number is asserted.
 
 #![expect(clippy::print_stdout, reason = "tables are what this program is for")]
-#![expect(dead_code, reason = "the parts that use it follow")]
 
 mod child;
+mod etcd;
 mod machine;
 mod report;
+mod route53;
+mod sides;
 mod spread;
 mod svg;
 mod table;
+mod trace;
+mod workload;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,6 +33,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Whole passes into etcd, beside external-dns and the limit
+    Etcd(etcd::Arguments),
+    /// Calls of a Route 53, beside external-dns
+    Route53(route53::Arguments),
     /// Runs a program and writes what it took to a file; this program calls itself so, for each program it measures
     #[command(hide = true)]
     Measure {
@@ -38,10 +46,29 @@ enum Part {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Reads a dump with the daemon's reader
+    #[command(hide = true)]
+    ReadSource {
+        /// The dump
+        file: PathBuf,
+        /// How many it must hold
+        services: usize,
+    },
 }
 
-fn main() -> ExitCode {
-    match Cli::parse().part {
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().part {
+        Part::Etcd(arguments) => etcd::run(&arguments).await,
+        Part::Route53(arguments) => route53::run(&arguments).await,
         Part::Measure { file, command } => child::measure(&file, &command),
+        Part::ReadSource { file, services } => etcd::read_source(&file, services).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -35,6 +35,7 @@ impl Spread {
 
 /// The value at `share` (0 to 1) of sorted values, the nearest rank; 0 where there are none.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+#[allow(dead_code, reason = "for parts that show distributions")]
 pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()

@@ -30,6 +30,7 @@ pub(crate) struct Series {
 
 /// How points are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "bars are for parts that show distributions")]
 pub(crate) enum Draw {
     /// A line with a mark at each point.
     Line,
