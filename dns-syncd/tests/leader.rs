@@ -56,7 +56,10 @@ struct Table {
     /// While it is true nobody gets an answer.
     hangs: watch::Sender<bool>,
     fails: Mutex<bool>,
+    attempts: AtomicU64,
     changed: Notify,
+    /// A change that nobody has looked at: it is told again and again.
+    is_suspect: Mutex<bool>,
 }
 
 impl Table {
@@ -67,7 +70,9 @@ impl Table {
             is_denied: Mutex::default(),
             hangs: watch::channel(false).0,
             fails: Mutex::default(),
+            attempts: AtomicU64::new(0),
             changed: Notify::new(),
+            is_suspect: Mutex::default(),
         })
     }
 
@@ -90,6 +95,7 @@ impl Election for Chair {
     }
 
     async fn attempt(&mut self, record: &Record) -> Result<Seat, ElectionError> {
+        self.0.attempts.fetch_add(1, Ordering::Relaxed);
         let mut hangs = self.0.hangs.subscribe();
         hangs.wait_for(|hangs| !hangs).await.unwrap();
         let is_denied = *self.0.is_denied.lock().unwrap();
@@ -114,6 +120,9 @@ impl Election for Chair {
     }
 
     async fn changed(&mut self) {
+        if *self.0.is_suspect.lock().unwrap() {
+            return tokio::task::yield_now().await;
+        }
         self.0.changed.notified().await;
     }
 
@@ -292,6 +301,28 @@ async fn a_process_that_runs_alone_leads_where_no_other_can_be_noticed() {
     elected.until(|state| matches!(state, Leadership::Unsure(Some(_)))).await;
     *table.is_denied.lock().unwrap() = false;
     alone.until(|state| matches!(state, Leadership::Leading { fence: Some(_), .. } | Leadership::Standby(_))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_fail_keep_their_distance_whatever_the_place_tells() {
+    for is_denied in [false, true] {
+        let table = Table::new();
+        *table.is_suspect.lock().unwrap() = true;
+        *table.fails.lock().unwrap() = true;
+        *table.is_denied.lock().unwrap() = is_denied;
+        let mut alone = Runner::with(&table, record("first", &settings()), Candidate::presence);
+        alone.until(|state| *state != Leadership::Unsure(None)).await;
+        let begun = Instant::now();
+        while begun.elapsed() < LEASE {
+            tokio::task::yield_now().await;
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        let attempts = table.attempts.load(Ordering::Relaxed);
+        assert!((5..=7).contains(&attempts), "{attempts} in one lease");
+        let ending = Instant::now();
+        alone.end().await;
+        assert_eq!(ending.elapsed(), Duration::ZERO, "its end waits for no pause");
+    }
 }
 
 #[test]

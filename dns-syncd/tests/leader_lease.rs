@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use dns_syncd::leader::{BootClock, Election as _, ElectionError, LeaseElection, Record, Seat};
+use dns_syncd::leader::{BootClock, Election as _, ElectionError, LeaseElection, LeaseOptions, Record, Seat};
 use serde_json::{Value, json};
 
 /// Stands still until it is told.
@@ -36,6 +38,8 @@ struct Cluster {
     version: AtomicU64,
     /// Answers every request with this status.
     refuses: Mutex<Option<u16>>,
+    /// The only token that it accepts.
+    token: Mutex<Option<&'static str>>,
 }
 
 impl Cluster {
@@ -64,7 +68,11 @@ fn refusal(code: u16, reason: &str) -> Response {
     (StatusCode::from_u16(code).unwrap(), Json(status)).into_response()
 }
 
-async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, body: String) -> Response {
+async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, headers: HeaderMap, body: String) -> Response {
+    let token = cluster.token.lock().unwrap().map(|token| format!("Bearer {token}"));
+    if token.is_some_and(|token| headers.get(AUTHORIZATION).is_none_or(|sent| *sent != *token)) {
+        return refusal(401, "Unauthorized");
+    }
     if let Some(code) = *cluster.refuses.lock().unwrap() {
         return refusal(code, "Refused");
     }
@@ -94,13 +102,19 @@ async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, body: Strin
     }
 }
 
-/// A cluster, and a way to make processes that run for its lease.
-async fn start() -> (Arc<Cluster>, impl Fn() -> (LeaseElection, Arc<TestClock>)) {
-    let cluster = Arc::new(Cluster::default());
+/// The address at which the cluster answers from now on.
+async fn serve(cluster: &Arc<Cluster>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer).with_state(cluster.clone());
     tokio::spawn(async { axum::serve(listener, router).await });
+    url
+}
+
+/// A cluster, and a way to make processes that run for its lease.
+async fn start() -> (Arc<Cluster>, impl Fn() -> (LeaseElection, Arc<TestClock>)) {
+    let cluster = Arc::new(Cluster::default());
+    let url = serve(&cluster).await;
     let process = move || {
         let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
         let clock = Arc::new(TestClock::default());
@@ -186,4 +200,68 @@ async fn a_missing_right_is_named_with_the_lease() {
     assert!(wanted.iter().all(|part| error.message.contains(part)) && error.is_denied, "{error:?}");
     *cluster.refuses.lock().unwrap() = Some(500);
     assert!(!first.attempt(&record("first")).await.unwrap_err().is_denied);
+}
+
+//----------- Credentials ----------------------------------------------------
+
+fn kubeconfig(url: &str, token: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context: {{cluster: c, user: u}}\n\
+         clusters:\n- name: c\n  cluster: {{server: '{url}'}}\nusers:\n- name: u\n  user: {{token: {token}}}\n"
+    )
+}
+
+async fn open(kubeconfig: &Path) -> Result<LeaseElection, ElectionError> {
+    let (namespace, kubeconfig) = (Some("dns".to_owned()), Some(kubeconfig.to_owned()));
+    let options = LeaseOptions { name: "fed".to_owned(), namespace, kubeconfig };
+    LeaseElection::open(options, Duration::from_secs(15), Arc::new(TestClock::default())).await
+}
+
+#[tokio::test]
+async fn credentials_and_addresses_are_renewed_in_their_file() {
+    let cluster = Arc::new(Cluster::default());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    *cluster.token.lock().unwrap() = Some("one");
+    let url = serve(&cluster).await;
+    std::fs::write(&file, kubeconfig(&url, "one")).unwrap();
+    let mut first = open(&file).await.unwrap();
+    let begun = term(first.attempt(&record("first")).await);
+
+    *cluster.token.lock().unwrap() = Some("two");
+    assert!(first.attempt(&record("first")).await.unwrap_err().message.contains("Unauthorized"));
+    // Not yet renewed, and then half written.
+    assert!(first.attempt(&record("first")).await.unwrap_err().message.contains("Unauthorized"));
+    std::fs::write(&file, "apiVersion: [").unwrap();
+    assert!(first.attempt(&record("first")).await.unwrap_err().message.contains("it is no kubeconfig"));
+    std::fs::write(&file, kubeconfig(&url, "two")).unwrap();
+    assert_eq!(term(first.attempt(&record("first")).await), begun, "it led all the time");
+
+    // Nobody answers there.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    std::fs::write(&file, kubeconfig(&format!("http://{gone}"), "two")).unwrap();
+    let mut second = open(&file).await.unwrap();
+    assert!(!second.attempt(&record("second")).await.unwrap_err().is_denied);
+    std::fs::write(&file, kubeconfig(&url, "two")).unwrap();
+    assert_eq!(second.attempt(&record("second")).await.unwrap(), Seat::Taken(record("first")));
+}
+
+#[tokio::test]
+async fn a_broken_kubeconfig_is_named_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'echo s3cret; exit 1'], \
+                interactiveMode: Never}";
+    for (what, text, line) in [
+        ("bad indentation", "users:\n- name: u\n  user:\n    token: s3cret\n   password: s3cret\n", ":5: "),
+        ("a wrong type", "apiVersion: v1\nusers:\n- name: u\n  user: s3cret\n", ":4: "),
+        ("all in one line", "{apiVersion: v1, users: [{name: u, user: {token: s3cret, password: [s3cret]}}]}", ":1: "),
+        ("a plugin that says it", &kubeconfig("http://127.0.0.1:1", "x").replace("token: x", exec), "`sh` ended with"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = open(&file).await.unwrap_err();
+        assert!(!error.message.contains("s3cret"), "{what}: {error:?}");
+        assert!(error.message.contains(line), "{what}: {error:?}");
+        assert!(line.starts_with('`') || error.message.contains(file.to_str().unwrap()), "{what}: {error:?}");
+    }
 }

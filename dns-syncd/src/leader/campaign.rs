@@ -74,21 +74,18 @@ impl Campaign {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
-            let is_over = tokio::select! {
+            let is_answered = tokio::select! {
                 biased;
-                () = &mut stop => true,
-                () = self.attempt() => false,
+                () = &mut stop => break,
+                is_answered = self.attempt() => is_answered,
             };
             let pause = self.candidate.lease / ATTEMPTS;
-            let is_over = is_over
-                || tokio::select! {
-                    biased;
-                    () = &mut stop => true,
-                    () = self.candidate.election.changed() => false,
-                    () = sleep(pause) => false,
-                };
-            if is_over {
-                break;
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                // What changed before an attempt that failed is still to be looked at: it would not wait at all.
+                () = self.candidate.election.changed(), if is_answered => {}
+                () = sleep(pause) => {}
             }
         }
         // Nothing more may be sent before the leadership is offered to others.
@@ -98,8 +95,8 @@ impl Campaign {
         }
     }
 
-    /// One attempt; while it hangs the leadership may run out.
-    async fn attempt(&mut self) {
+    /// One attempt; while it hangs the leadership may run out. Gives whether the place could be asked.
+    async fn attempt(&mut self) -> bool {
         let Candidate { election, record, clock, lease, is_presence } = &mut self.candidate;
         let begun = clock.now();
         let outcome = {
@@ -121,6 +118,7 @@ impl Campaign {
                 attempt.await
             }
         };
+        let is_answered = outcome.is_ok();
         let until = Some(begun + *lease / 3 * 2);
         let next = match outcome {
             Ok(Seat::Ours { fence, term }) => Leadership::Leading { term, fence, until },
@@ -148,6 +146,7 @@ impl Campaign {
         };
         self.tell(&next);
         self.state.send_replace(next);
+        is_answered
     }
 
     /// Tells a change of who leads, once.

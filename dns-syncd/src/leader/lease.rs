@@ -4,6 +4,9 @@
 //! a conflict. Others judge by their own clock: a lease that has not changed for its duration since it was seen so first
 //! is over, whatever the times in it say. What else the record holds is in an annotation.
 //!
+//! Credentials are read anew after an attempt that the server did not accept or that did not reach it, so they may be
+//! renewed in their files.
+//!
 //! Rights: `get`, `create` and `update` on `leases` of the group `coordination.k8s.io` in that namespace.
 
 use std::path::PathBuf;
@@ -15,10 +18,12 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff;
 use kube::api::{ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Api, Client, Config};
 
 use super::{BootClock, Election, ElectionError, Record, Seat};
+use crate::source::clusters::{chain, plain, read_kubeconfig, unreadable};
 
 /// Where the record lies at the lease.
 const ANNOTATION: &str = "dns-syncd.io/leader";
@@ -42,6 +47,10 @@ pub struct LeaseOptions {
 #[derive(Debug)]
 pub struct LeaseElection {
     leases: Api<Lease>,
+    /// Where the way to it was found, and can be found anew.
+    options: Option<LeaseOptions>,
+    /// The way or the credentials may be others by now.
+    is_stale: bool,
     namespace: String,
     name: String,
     duration: Duration,
@@ -62,32 +71,17 @@ impl LeaseElection {
         duration: Duration,
         clock: Arc<dyn BootClock>,
     ) -> Result<Self, ElectionError> {
-        let refused = |what: String| ElectionError { message: what, is_denied: true };
-        let mut config = match &options.kubeconfig {
-            Some(path) => {
-                let of = |error: kube::config::KubeconfigError| {
-                    refused(format!("`kubeconfig` in [Leader]: `{}` cannot be used: {error}", path.display()))
-                };
-                let read = Kubeconfig::read_from(path).map_err(of)?;
-                Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(of)?
-            }
-            None => Config::infer().await.map_err(|error| {
-                let hint = "run in a pod, or set `kubeconfig` in [Leader]";
-                refused(format!("finding the cluster of the lease: {error}; hint: {hint}"))
-            })?,
-        };
-        config.connect_timeout = Some(REQUEST_LIMIT);
-        config.read_timeout = Some(REQUEST_LIMIT);
-        let namespace = options.namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)
-            .map_err(|error| refused(format!("connecting to the cluster of the lease: {error}")))?;
-        Ok(Self::new(client, &namespace, &options.name, duration, clock))
+        let (client, namespace) = connect(&options).await?;
+        let (namespace, name) = (options.namespace.clone().unwrap_or(namespace), options.name.clone());
+        Ok(Self { options: Some(options), ..Self::new(client, &namespace, &name, duration, clock) })
     }
 
     /// The lease of that name through a client.
     pub fn new(client: Client, namespace: &str, name: &str, duration: Duration, clock: Arc<dyn BootClock>) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
+            options: None,
+            is_stale: false,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             duration,
@@ -98,7 +92,7 @@ impl LeaseElection {
     }
 
     /// Replaces the lease at the version that `before` has, or creates it; `None` when somebody was faster.
-    async fn write(&self, before: Option<&Lease>, holder: Option<&Record>) -> Result<Option<Lease>, ElectionError> {
+    async fn write(&self, before: Option<&Lease>, holder: Option<&Record>) -> Result<Option<Lease>, Failure> {
         let now = MicroTime(jiff::Timestamp::now());
         let old = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let stays = holder.is_some_and(|record| old.holder_identity.as_ref() == Some(&record.holder));
@@ -131,7 +125,7 @@ impl LeaseElection {
             Err(Failure { code: 409, .. }) => Ok(None),
             // Deleted meanwhile, or never there: the next try creates it, unless it is the namespace.
             Err(Failure { code: 404, .. }) if before.is_some() => Ok(None),
-            Err(failure) => Err(failure.error),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -153,7 +147,8 @@ impl LeaseElection {
                 Err(Failure { code: status.code, error: ElectionError { message, is_denied } })
             }
             Ok(Err(error)) => {
-                Err(Failure { code: 0, error: ElectionError { message: format!("{what}: {error}"), is_denied: false } })
+                let message = format!("{what}: {}", plain(&error));
+                Err(Failure { code: 0, error: ElectionError { message, is_denied: false } })
             }
             Err(_) => {
                 let message = format!("{what}: no answer within {} s", REQUEST_LIMIT.as_secs());
@@ -180,27 +175,14 @@ impl LeaseElection {
             }
         }
     }
-}
 
-#[async_trait]
-impl Election for LeaseElection {
-    fn kind(&self) -> &'static str {
-        "lease"
-    }
-
-    fn place(&self) -> String {
-        format!("the lease `{}` in the namespace `{}`", self.name, self.namespace)
-    }
-
-    async fn attempt(&mut self, record: &Record) -> Result<Seat, ElectionError> {
+    /// Takes or renews it.
+    async fn take(&mut self, record: &Record) -> Result<Seat, Failure> {
         let mut known = self.ours.clone();
         for _ in 0..TRIES {
             let lease = match known.take() {
                 Some(ours) => Some(ours),
-                None => match self.within("reading", self.leases.get_opt(&self.name)).await {
-                    Ok(lease) => lease,
-                    Err(failure) => return Err(failure.error),
-                },
+                None => self.within("reading", self.leases.get_opt(&self.name)).await?,
             };
             if let Some(lease) = &lease
                 && self.is_taken(lease, record)
@@ -220,7 +202,30 @@ impl Election for LeaseElection {
             }
         }
         let message = format!("taking {}: others write it all the time", self.place());
-        Err(ElectionError { message, is_denied: false })
+        Err(Failure { code: 409, error: ElectionError { message, is_denied: false } })
+    }
+}
+
+#[async_trait]
+impl Election for LeaseElection {
+    fn kind(&self) -> &'static str {
+        "lease"
+    }
+
+    fn place(&self) -> String {
+        format!("the lease `{}` in the namespace `{}`", self.name, self.namespace)
+    }
+
+    async fn attempt(&mut self, record: &Record) -> Result<Seat, ElectionError> {
+        if self.is_stale
+            && let Some(options) = &self.options
+        {
+            let (client, _) = connect(options).await?;
+            self.leases = Api::namespaced(client, &self.namespace);
+        }
+        let taken = self.take(record).await;
+        self.is_stale = taken.as_ref().is_err_and(|failure| matches!(failure.code, 0 | 401));
+        taken.map_err(|failure| failure.error)
     }
 
     async fn changed(&mut self) {
@@ -238,13 +243,48 @@ impl Election for LeaseElection {
                     Ok(Some(lease)) if holder(&lease) == holder(&ours) => ours = lease,
                     _ => return,
                 },
-                Err(error) => {
+                Err(Failure { error, .. }) => {
                     tracing::warn!(error = error.message, "giving the leadership up failed; it runs out by itself");
                     return;
                 }
             }
         }
     }
+}
+
+/// Reads the kubeconfig, or what a pod is given: a client, and the namespace that is the default there.
+async fn connect(options: &LeaseOptions) -> Result<(Client, String), ElectionError> {
+    let refused = |message: String| ElectionError { message, is_denied: true };
+    let mut config = match &options.kubeconfig {
+        Some(path) => {
+            let of = |reason: String| refused(format!("`kubeconfig` in [Leader]: {reason}"));
+            let read = Arc::unwrap_or_clone(read_kubeconfig(path).map_err(of)?);
+            let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+            config.map_err(|error| of(format!("{}: it cannot be used: {}", path.display(), chain(&error))))?
+        }
+        None => Config::infer().await.map_err(|error| {
+            let hint = "run in a pod, or set `kubeconfig` in [Leader]";
+            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+            let reason = match cause {
+                Some(cause @ KubeconfigError::Parse(_)) => unreadable("KUBECONFIG or ~/.kube/config", cause),
+                _ => error.to_string(),
+            };
+            refused(format!("finding the cluster of the lease: {reason}; hint: {hint}"))
+        })?,
+    };
+    config.connect_timeout = Some(REQUEST_LIMIT);
+    config.read_timeout = Some(REQUEST_LIMIT);
+    let namespace = config.default_namespace.clone();
+    // A credential plugin is waited for on the spot.
+    let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
+    let client = match tokio::time::timeout(REQUEST_LIMIT, building).await {
+        Ok(Ok(Ok(builder))) => Ok(builder.build()),
+        Ok(Ok(Err(error))) => Err(plain(&error)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("its credential plugin did not end within {} s", REQUEST_LIMIT.as_secs())),
+    };
+    let of = |reason| refused(format!("connecting to the cluster of the lease: {reason}"));
+    Ok((client.map_err(of)?, namespace))
 }
 
 /// A refused request and its HTTP status; 0 without an answer.

@@ -6,7 +6,7 @@
 //! - [`Election`] is the place where the leadership lies: [`LeaseElection`] a Kubernetes `Lease`, [`EtcdElection`] a key
 //!   in the provider's etcd. It takes, renews or gives up, one request each, and decides nothing.
 //! - [`Campaign`] runs for the leadership as long as the process lives: a fifth of the lease after each attempt comes
-//!   the next, or at once when the place changes.
+//!   the next, or at once when the place changes; after one that failed nothing shortens the wait.
 //! - [`Leader`] is what all others see: whether this process leads now, and what a write must carry.
 //!
 //! **Time.** A lease counts from the begin of the attempt that took or renewed it, on a clock that goes on while the
@@ -66,7 +66,8 @@ pub trait Election: Send + fmt::Debug {
     /// When the place cannot be asked; whoever led may lead still.
     async fn attempt(&mut self, record: &Record) -> Result<Seat, ElectionError>;
 
-    /// Waits until somebody may have changed the leadership; for ever where nobody tells.
+    /// Waits until somebody may have changed the leadership; for ever where nobody tells. A change that no attempt has
+    /// looked at yet is told again at once.
     async fn changed(&mut self);
 
     /// Gives the leadership up, when this process has it.

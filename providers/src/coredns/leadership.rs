@@ -143,6 +143,9 @@ impl LeaderKey {
     }
 
     /// Waits until the key may have changed since it was taken or looked at; for ever where that cannot be watched.
+    ///
+    /// Comes back at once as long as [`Self::take`] or [`Self::look`] has not seen the change: who calls it after one of
+    /// them failed must pause by itself.
     pub async fn changed(&mut self) {
         if !self.is_suspect && self.watch.is_none() {
             let Some(seen) = self.seen else { return std::future::pending().await };

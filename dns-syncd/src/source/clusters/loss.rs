@@ -154,6 +154,16 @@ impl std::fmt::Display for Doing {
     }
 }
 
+/// An error of the client with its causes, but without what a plugin printed.
+pub(crate) fn plain(error: &kube::Error) -> String {
+    let of_credentials = match error {
+        kube::Error::Auth(error) => Some(error),
+        kube::Error::Service(error) => find::<AuthError>(error.as_ref()),
+        _ => None,
+    };
+    of_credentials.map_or_else(|| chain(error), auth)
+}
+
 /// Without what a plugin printed: that may be a token.
 fn auth(error: &AuthError) -> String {
     match error {

@@ -44,8 +44,9 @@ use tokio::task::JoinHandle;
 
 use self::cluster::{Teller, Way};
 use self::identity::Identity;
-pub(crate) use self::loss::chain;
+pub(crate) use self::loss::{chain, plain};
 use self::roster::{Members, Roster};
+pub(crate) use self::roster::{parse as read_kubeconfig, unreadable};
 use self::view::View;
 pub(crate) use self::ways::Client;
 pub use self::ways::Ways;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dns_sync_core::ClusterName;
-use kube::config::Kubeconfig;
+use kube::config::{Kubeconfig, KubeconfigError};
 
 use super::cluster::Way;
 use super::connect::Member;
@@ -336,26 +336,31 @@ impl Roster {
     }
 }
 
-fn parse(path: &Path) -> Result<Arc<Kubeconfig>, String> {
+/// Reads a kubeconfig.
+///
+/// # Errors
+/// With the file and the line; never with what stands there.
+pub(crate) fn parse(path: &Path) -> Result<Arc<Kubeconfig>, String> {
     // Relative paths in it are relative to it.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let kubeconfig = Kubeconfig::read_from(absolute).map_err(|error| {
-        // Not the whole text of the parser's error: it may quote the line, and a line may hold a token.
-        let text = chain(&error);
-        let line =
-            text.split("line ").nth(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
-        match (&error, line) {
-            (kube::config::KubeconfigError::ReadConfig(error, _), _) => {
-                format!("{}: it cannot be read: {error}", path.display())
-            }
-            (_, Some(line)) if !line.is_empty() => format!("{}:{line}: it is no kubeconfig", path.display()),
-            _ => format!("{}: it is no kubeconfig", path.display()),
-        }
-    })?;
+    let kubeconfig =
+        Kubeconfig::read_from(absolute).map_err(|error| unreadable(&path.display().to_string(), &error))?;
     if kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty() {
         return Err(format!("{}: it is no kubeconfig: it has neither contexts nor clusters", path.display()));
     }
     Ok(Arc::new(kubeconfig))
+}
+
+/// Why a kubeconfig cannot be read.
+pub(crate) fn unreadable(origin: &str, error: &KubeconfigError) -> String {
+    // Not the whole text of the parser's error: it may quote the line, and a line may hold a token.
+    let text = chain(error);
+    let line = text.split("line ").nth(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    match (error, line) {
+        (KubeconfigError::ReadConfig(error, _), _) => format!("{origin}: it cannot be read: {error}"),
+        (_, Some(line)) if !line.is_empty() => format!("{origin}:{line}: it is no kubeconfig"),
+        _ => format!("{origin}: it is no kubeconfig"),
+    }
 }
 
 /// Without `[Cluster]` sections every context is a member: two of one cluster would count it twice.
