@@ -141,7 +141,7 @@ fn names(cx: &Context<'_>, service: &ServiceId, offers: &Offers, notes: &mut Vec
                 }
             }
             // Whatever addresses it should have, the names above have them too.
-            (false, Some(up), _) if stands == Some(Stands::Alias) && end.is_some() => {
+            (false, Some(up), _) if stands == Some(Stands::Cname) && end.is_some() => {
                 name.stand_in = std::mem::replace(&mut name.sets, vec![builder.cname(up)]);
                 name.published.clear();
             }
@@ -357,7 +357,7 @@ impl Builder<'_> {
 
     /// What stands where no address does and a CNAME may not.
     fn placeholder(&self) -> Option<ClaimedSet> {
-        self.set(RrType::Txt, [RecordData::txt(swap::PLACEHOLDER)], |_| Credits::from([]))
+        self.set(RrType::Txt, [swap::placeholder()], |_| Credits::from([]))
     }
 
     /// At most as many addresses as a set may hold: in turns from the clusters by name, from each its smallest first.

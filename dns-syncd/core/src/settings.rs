@@ -106,9 +106,10 @@ pub enum Adopt {
     /// None.
     #[default]
     None,
-    /// Those that already have exactly the desired values.
+    /// Those that already have exactly the desired values, and at a name of this federation the TXT set that holds the
+    /// place of a CNAME.
     Exact,
-    /// Every A, AAAA and CNAME set at a name of this federation.
+    /// Every A, AAAA and CNAME set at a name of this federation, and that TXT set.
     Names,
 }
 

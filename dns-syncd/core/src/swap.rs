@@ -13,28 +13,32 @@
 //! | that TXT set | be a CNAME or have addresses | the addresses, before the TXT set goes |
 //! | a CNAME | have addresses | nothing: the names above have them too, and it leads there |
 //!
-//! A client gets the same addresses either way, and the name is never without a set. Two exceptions: a CNAME gives way
-//! all the same where a stranger has taken the name above, as it would lead to the stranger; and in a zone that is full
-//! no set can come before another goes. Between address sets and TXT sets a host must put first what it may
-//! put beside the others.
+//! A client gets the same addresses either way, and the name is never without a set. The addresses are credited to the
+//! clusters that have them, so at such a name to clusters outside its place. Three exceptions: a CNAME gives way all the
+//! same where a stranger has taken the name above, as it would lead to the stranger; in a zone that is full no set can
+//! come before another goes; and where a stranger has a TXT set at the name, ours cannot come and the addresses go
+//! without it. Between address sets and TXT sets a host must put first what it may put beside the others.
+//!
+//! The TXT set ends with its claim: `release` deletes it where it leaves addresses and CNAMEs, and where adoption is
+//! allowed one without a claim is taken over, because it says nothing but that the name is ours.
 //!
 //! Hosts that store no claims have the sets listed elsewhere before they change, so that they are not forgotten.
 
 use dnsprovider::capabilities::Atomicity;
-use dnsprovider::{Capabilities, Fqdn, RrType};
+use dnsprovider::{Capabilities, Fqdn, RecordData, RrSet, RrType};
 
 use crate::context::Context;
 use crate::naming::Level;
 use crate::zone::Ownership;
 
 /// What the TXT set says, for people.
-pub(crate) const PLACEHOLDER: &str = "no cluster has an address here";
+const PLACEHOLDER: &str = "no cluster has an address here";
 
 /// What our sets at a name are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stands {
     /// A CNAME.
-    Alias,
+    Cname,
     /// Addresses, or a TXT set in their place.
     Data,
 }
@@ -44,6 +48,16 @@ pub(crate) enum Stands {
 pub fn writes_txt(capabilities: &Capabilities) -> bool {
     let Capabilities { claims, atomicity, record_types, .. } = capabilities;
     *claims && *atomicity == Atomicity::Set && record_types.contains(&RrType::Txt)
+}
+
+/// The only record of such a TXT set.
+pub(crate) fn placeholder() -> RecordData {
+    RecordData::txt(PLACEHOLDER)
+}
+
+/// Whether a set holds the place of a CNAME and nothing else: a TXT set with the one text that says so.
+pub fn is_placeholder(set: &RrSet) -> bool {
+    *set.rr_type() == RrType::Txt && !set.is_opaque() && set.records() == [placeholder()]
 }
 
 /// What a name must go on being; `None` where it may change.
@@ -58,6 +72,6 @@ pub(crate) fn stays(cx: &Context<'_>, owner: &Fqdn, level: &Level) -> Option<Sta
         return None;
     }
     let mut ours = cx.zone.at(owner).iter().filter(|entry| cx.zone.ownership(entry) != Ownership::Foreign);
-    let kind = |rr_type: &RrType| if *rr_type == RrType::Cname { Stands::Alias } else { Stands::Data };
+    let kind = |rr_type: &RrType| if *rr_type == RrType::Cname { Stands::Cname } else { Stands::Data };
     ours.next().map(|entry| kind(entry.data.set.rr_type()))
 }

@@ -16,6 +16,7 @@ use dnsprovider::{Blocks, Capabilities, Claim, ClaimedSet, Entry, Fqdn, RrType, 
 use crate::event::{Place, ServiceId};
 use crate::naming::{Level, Naming};
 use crate::settings::{Adopt, Settings};
+use crate::swap;
 
 use ledgers::Ledgers;
 
@@ -219,7 +220,7 @@ impl ZoneView {
     pub fn ownership(&self, entry: &Entry) -> Ownership {
         match &entry.data.claim {
             Some(claim) if self.is_our_claim(&claim.name, &claim.federation) => Ownership::Ours,
-            None if self.adopt == Adopt::Names && self.is_adoptable(entry) => Ownership::Adoptable,
+            None if self.is_adoptable(entry) => Ownership::Adoptable,
             _ => Ownership::Foreign,
         }
     }
@@ -239,7 +240,15 @@ impl ZoneView {
     }
 
     fn is_adoptable(&self, entry: &Entry) -> bool {
-        matches!(entry.data.set.rr_type(), RrType::A | RrType::Aaaa | RrType::Cname)
+        let is_accepted = match self.adopt {
+            Adopt::None => false,
+            Adopt::Exact => swap::is_placeholder(&entry.data.set),
+            Adopt::Names => {
+                matches!(entry.data.set.rr_type(), RrType::A | RrType::Aaaa | RrType::Cname)
+                    || swap::is_placeholder(&entry.data.set)
+            }
+        };
+        is_accepted
             && !entry.data.set.is_opaque()
             && entry.blocks == Blocks::AsDns
             && self.naming.parse(&entry.key().owner).is_some_and(|(service, _)| self.blocked(&service).is_none())

@@ -11,12 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use dns_sync_core::ledger::release;
 use dns_sync_core::{
-    ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
+    Adopt, ClusterAnswer, Endpoint, Place, Reconciler, ServiceCopy, ServiceId, Settings, SourceEvent, Timestamp,
 };
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
-use dnsprovider::{Applied, Capabilities, ChangeSet, Fqdn, RecordData, RrType, Unit, memory};
+use dnsprovider::{
+    Applied, Capabilities, Change, ChangeSet, ClaimedSet, Entry, Fqdn, RecordData, RrType, Unit, memory,
+};
 
 use single_calls::in_calls;
 
@@ -142,7 +145,11 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let settings = Settings::new("fed", Fqdn::parse("example.com").unwrap());
+        self.restart_with(Adopt::None);
+    }
+
+    fn restart_with(&mut self, adopt: Adopt) {
+        let settings = Settings { adopt, ..Settings::new("fed", Fqdn::parse("example.com").unwrap()) };
         self.daemon = Reconciler::new(settings, &self.able);
         self.daemon.load_zone(self.store.snapshot().clone(), self.now);
     }
@@ -296,5 +303,50 @@ fn a_service_without_addresses_outlives_the_silence_of_its_cluster() {
         world.hear([Unreachable, Without("z3")]);
         world.sync(usize::MAX);
         assert_eq!(world.store.snapshot().entries, before.entries);
+    }
+}
+
+/// The name as it is while it holds a TXT set because its cluster moved away and is empty.
+fn without_address() -> World {
+    let mut world = World::new(hosts()[0].1.clone());
+    world.hear([Ready("z1", HERE), Absent]);
+    world.sync(usize::MAX);
+    world.hear([Unready("z2"), Absent]);
+    world.wait();
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Txt]);
+    world
+}
+
+#[test]
+fn what_is_given_up_holds_no_txt_set() {
+    for delete in [false, true] {
+        let mut world = without_address();
+        let sets = world.store.len();
+        let given_up = ChangeSet::by_name(release::changes(world.store.snapshot(), "fed", delete));
+        assert!(world.store.apply(&given_up, Atomicity::Set).is_done());
+        assert_eq!(world.holds(), []);
+        assert_eq!(world.store.len(), if delete { 0 } else { sets - 1 });
+    }
+}
+
+/// A TXT set without a claim, as somebody leaves it who takes claims off in another way.
+#[test]
+fn a_txt_set_without_a_claim_is_taken_over_where_adoption_is_allowed() {
+    for (adopt, is_ours) in [(Adopt::None, false), (Adopt::Exact, true), (Adopt::Names, true)] {
+        let mut world = without_address();
+        let bare = |entry: &Entry| Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()));
+        let bare: Vec<_> = world.store.snapshot().iter().map(bare).collect();
+        assert!(world.store.apply(&ChangeSet::by_name(bare), Atomicity::Set).is_done());
+        world.restart_with(adopt);
+        world.hear([Unready("z2"), Absent]);
+        world.sync(usize::MAX);
+        let name = Fqdn::parse(NAME).unwrap();
+        let claims = world.store.at(&name).iter().map(|entry| entry.data.claim_name() == Some("fed"));
+        assert_eq!(claims.collect::<Vec<_>>(), [is_ours], "{adopt:?}");
+        world.wait();
+        world.hear([Unready("z2"), Unready("z1")]);
+        world.sync(usize::MAX);
+        assert_eq!(world.holds(), [if is_ours { RrType::Cname } else { RrType::Txt }], "{adopt:?}");
     }
 }

@@ -1,4 +1,5 @@
 //! `release`: gives up the claim on all sets, or deletes them, with the TXT sets that list claims where there are such.
+//! A TXT set that holds the place of a CNAME is deleted either way.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -12,8 +13,8 @@ use dns_syncd::leader::Leader;
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::chunk::Packer;
 use dnsprovider::{
-    Action, Applied, ApplyContext, Change, Chunked, ClaimedSet, DnsProvider, DnsProviderExt as _, Entry, Error,
-    Outcome, RrKey, Snapshot, Unit, Zone, ZoneId,
+    Action, Applied, ApplyContext, Change, Chunked, DnsProvider, DnsProviderExt as _, Error, Outcome, RrKey, Unit,
+    Zone, ZoneId,
 };
 
 use super::exit::Exit;
@@ -44,7 +45,8 @@ async fn release(
     let capabilities = opened.provider.capabilities();
     // A host that stores no claims has them in TXT sets; the plan is the same.
     let attached = if capabilities.claims { None } else { Some(ledger::attach(snapshot.clone())) };
-    let changes = changes(config, attached.as_ref().map_or(&snapshot, |attached| &attached.snapshot), delete);
+    let claimed = attached.as_ref().map_or(&snapshot, |attached| &attached.snapshot);
+    let changes = ledger::changes(claimed, &config.federation.claim, delete);
     let naming = Naming::new(&config.settings(&zone.apex)?);
     let plan = report(config, &zone.apex.to_string(), &naming, &changes, delete);
     print(config, &plan, output::plan::text)?;
@@ -99,19 +101,6 @@ async fn write<P: DnsProvider>(
     Ok(applied)
 }
 
-/// One change for each set with our claim.
-fn changes(config: &Config, snapshot: &Snapshot, delete: bool) -> Vec<Change> {
-    let ours = |entry: &&Entry| entry.data.claim_name() == Some(&*config.federation.claim);
-    let release = |entry: &Entry| {
-        if delete {
-            Change::delete(entry)
-        } else {
-            Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()))
-        }
-    };
-    snapshot.entries.values().flatten().filter(ours).map(release).collect()
-}
-
 fn report(config: &Config, zone: &str, naming: &Naming, changes: &[Change], delete: bool) -> PlanReport {
     let none = BudgetReport { counted: 0, allowed: None };
     let freeze = config.guard.freeze;
@@ -121,7 +110,7 @@ fn report(config: &Config, zone: &str, naming: &Naming, changes: &[Change], dele
         rr_type: change.key.rr_type.to_string(),
         before: change.before.as_ref().map(Into::into),
         after: change.after.as_ref().map(Into::into),
-        reason: if delete { "released" } else { "the claim is given up, the records stay" }.into(),
+        reason: reason(change, delete).into(),
         limit: freeze.then_some("freeze"),
         service: naming.parse(&change.key.owner).map(|(service, _)| service.to_string()),
     };
@@ -139,6 +128,14 @@ fn report(config: &Config, zone: &str, naming: &Naming, changes: &[Change], dele
     }
 }
 
+fn reason(change: &Change, delete: bool) -> &'static str {
+    match change.action() {
+        _ if delete => "released",
+        Action::Delete => "the claim is given up, and it only held the place of a CNAME",
+        _ => "the claim is given up, the records stay",
+    }
+}
+
 /// Asks on a terminal; elsewhere only `--yes` confirms.
 fn is_confirmed(sets: usize, delete: bool, yes: bool) -> anyhow::Result<bool> {
     if yes {
@@ -153,4 +150,24 @@ fn is_confirmed(sets: usize, delete: bool, yes: bool) -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use dnsprovider::{ClaimedSet, Fqdn, RecordData, RrSet, RrType, Ttl, Version};
+
+    use super::*;
+
+    #[test]
+    fn the_plan_says_why_a_set_goes_though_the_records_stay() {
+        let key = RrKey::new(Fqdn::parse("web.shop.fed.svc.z1.r1.example.com").unwrap(), RrType::A);
+        let address = RecordData::A([192, 0, 2, 1].into());
+        let set = RrSet::new(key, Ttl::from_secs(60).unwrap(), [address]).unwrap();
+        let create = Change::create(ClaimedSet::unclaimed(set), Version::default());
+        let delete = Change { before: create.after.clone(), after: None, ..create.clone() };
+        let update = Change { before: create.after.clone(), ..create };
+        assert_eq!(reason(&delete, true), "released");
+        assert_eq!(reason(&delete, false), "the claim is given up, and it only held the place of a CNAME");
+        assert_eq!(reason(&update, false), "the claim is given up, the records stay");
+    }
 }

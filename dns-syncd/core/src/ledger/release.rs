@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dnsprovider::{Blocks, Change, ChangeSet, ClaimedSet, Entry, Fqdn, RrKey, RrType, Snapshot, Unit, order};
 
 use super::{Ledger, candidates, split_owner};
+use crate::swap::is_placeholder;
 
 /// A zone with the claims on its sets, and the TXT sets from which they come apart from it.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,19 @@ pub struct Release {
     follow: Vec<(BTreeSet<RrKey>, Change)>,
     /// For each released set the change that decides whether it is.
     decided_by: BTreeMap<RrKey, RrKey>,
+}
+
+/// One change for each set of a claim: it takes the claim off or deletes the set. A TXT set in the place of a CNAME is
+/// deleted either way: it is no record to leave, and without a claim it would forbid the CNAME for good.
+pub fn changes(snapshot: &Snapshot, claim: &str, delete: bool) -> Vec<Change> {
+    let release = |entry: &Entry| {
+        if delete || is_placeholder(&entry.data.set) {
+            Change::delete(entry)
+        } else {
+            Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()))
+        }
+    };
+    snapshot.iter().filter(|entry| entry.data.claim_name() == Some(claim)).map(release).collect()
 }
 
 impl Release {
@@ -161,15 +175,7 @@ mod tests {
     fn released(delete: bool, fits: bool) -> (Vec<String>, usize) {
         let mut store = zone();
         let attached = attach(store.snapshot().clone());
-        let ours = attached.snapshot.iter().filter(|entry| entry.data.claim_name() == Some("fed"));
-        let change = |entry: &Entry| {
-            if delete {
-                Change::delete(entry)
-            } else {
-                Change::update(entry, ClaimedSet::unclaimed(entry.data.set.clone()))
-            }
-        };
-        let changes: Vec<Change> = ours.map(change).collect();
+        let changes = changes(&attached.snapshot, "fed", delete);
         assert_eq!(changes.len(), 3);
         let release = attached.release("fed", &changes, |_| fits);
         assert_eq!(release.decided_by().count(), 3);
@@ -202,8 +208,7 @@ mod tests {
     #[test]
     fn a_ledger_stays_while_a_set_that_it_lists_could_not_be_deleted() {
         let attached = attach(zone().snapshot().clone());
-        let ours = attached.snapshot.iter().filter(|entry| entry.data.claim_name() == Some("fed"));
-        let changes: Vec<Change> = ours.map(Change::delete).collect();
+        let changes = changes(&attached.snapshot, "fed", true);
         let release = attached.release("fed", &changes, |_| false);
         let second = release.second(|key| !key.owner.as_str().starts_with("web.shop.fed.svc.r1"));
         let names: Vec<&Fqdn> = second.changes().map(|change| &change.key.owner).collect();
