@@ -350,3 +350,27 @@ fn a_txt_set_without_a_claim_is_taken_over_where_adoption_is_allowed() {
         assert_eq!(world.holds(), [if is_ours { RrType::Cname } else { RrType::Txt }], "{adopt:?}");
     }
 }
+
+#[test]
+fn the_txt_set_waits_with_the_addresses_that_the_guard_holds() {
+    let mut world = World::new(hosts()[0].1.clone());
+    let many = |zone: &str, address: Option<&str>| {
+        let one = answer(zone, address);
+        let copy = one.services.values().next().unwrap().clone();
+        let others = (0..10).map(|number| (ServiceId::new("shop", format!("web{number}")), copy.clone()));
+        let services = one.services.clone().into_iter().chain(others).collect();
+        SourceEvent::Answer { cluster: "a".into(), answer: ClusterAnswer { services, ..one } }
+    };
+    world.daemon.observe(many("z1", Some(HERE)), world.now);
+    world.sync(usize::MAX);
+    world.wait();
+    world.daemon.observe(many("z2", None), world.now);
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::A]);
+    let report = world.daemon.report(world.now);
+    let held = report.held.iter().filter(|change| change.name.trim_end_matches('.') == NAME);
+    assert_eq!(held.map(|change| &*change.rr_type).collect::<Vec<_>>(), ["A", "TXT"]);
+    assert!(world.daemon.approve(&report.hash.unwrap(), world.now));
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Txt]);
+}

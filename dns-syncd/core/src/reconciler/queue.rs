@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dnsprovider::{Change, ChangeSet, Fqdn, Unit, order};
+use dnsprovider::{Change, ChangeSet, Fqdn, RrType, Unit, order};
 
 use super::{Batch, HASH_PAUSE, Reconciler, Written};
 use crate::event::Timestamp;
@@ -126,7 +126,8 @@ impl Reconciler {
             .min()
     }
 
-    /// The changes of a plan that the guard holds. At a name with a CNAME before or after, one held change holds all.
+    /// The changes of a plan that the guard holds. At a name with a CNAME, or a TXT set in its place, before or after, one
+    /// held change holds all.
     pub(super) fn held_in<'a>(&'a self, plan: &'a ServicePlan, now: Timestamp) -> Vec<(&'a PlannedChange, Limit)> {
         if self.verdict.holds_nothing() {
             return Vec::new();
@@ -138,7 +139,7 @@ impl Reconciler {
         let exclusive: BTreeSet<&Fqdn> = plan
             .changes
             .iter()
-            .filter(|planned| planned.change.key.rr_type == dnsprovider::RrType::Cname)
+            .filter(|planned| matches!(planned.change.key.rr_type, RrType::Cname | RrType::Txt))
             .map(|planned| &planned.change.key.owner)
             .collect();
         let mut whole: BTreeMap<&Fqdn, Limit> = BTreeMap::new();
