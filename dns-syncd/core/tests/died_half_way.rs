@@ -158,6 +158,14 @@ impl World {
         self.store.at(&Fqdn::parse(NAME).unwrap()).iter().map(|entry| entry.key().rr_type.clone()).collect()
     }
 
+    /// What is planned at the name, with its reasons.
+    fn reasons(&mut self) -> Vec<String> {
+        self.daemon.plan(self.now);
+        let report = self.daemon.report(self.now);
+        let here = report.changes.iter().filter(|change| change.name.trim_end_matches('.') == NAME);
+        here.map(|change| format!("{} {}: {}", change.action, change.rr_type, change.reason)).collect()
+    }
+
     /// The addresses to which the name leads.
     fn leads_to(&self) -> BTreeSet<IpAddr> {
         let mut name = Fqdn::parse(NAME).unwrap();
@@ -349,6 +357,25 @@ fn a_txt_set_without_a_claim_is_taken_over_where_adoption_is_allowed() {
         world.sync(usize::MAX);
         assert_eq!(world.holds(), [if is_ours { RrType::Cname } else { RrType::Txt }], "{adopt:?}");
     }
+}
+
+#[test]
+fn the_txt_set_comes_and_goes_for_reasons_of_its_own() {
+    let mut world = World::new(hosts()[0].1.clone());
+    world.hear([Ready("z1", HERE), Absent]);
+    world.sync(usize::MAX);
+    world.hear([Unready("z2"), Absent]);
+    world.wait();
+    let comes = "create TXT: no cluster has an address; it holds the name until one has";
+    assert_eq!(world.reasons(), ["delete A: a has no ready endpoint", comes]);
+    world.sync(usize::MAX);
+    world.wait();
+    let mut back = world.clone();
+    back.hear([Ready("z2", ELSEWHERE), Absent]);
+    assert_eq!(back.reasons(), ["create A: healthy in a", "delete TXT: addresses take its place"]);
+    world.hear([Unready("z2"), Unready("z1")]);
+    let cname = "create CNAME: no cluster here has an address";
+    assert_eq!(world.reasons(), [cname, "delete TXT: a CNAME takes its place"]);
 }
 
 #[test]

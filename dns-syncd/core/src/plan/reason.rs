@@ -113,13 +113,14 @@ impl Teller<'_> {
         let mut reasons: Vec<String> = causes.iter().map(|(cause, cluster)| cause.text(cluster)).collect();
         reasons.dedup();
         reasons.extend(self.additions(&added));
-        if change.after.is_some() && !is_address(&change.key) && (change.before.is_none() || target) {
+        if change.after.is_some() && change.key.rr_type == RrType::Cname && (change.before.is_none() || target) {
             reasons.push("no cluster here has an address".into());
         }
+        reasons.extend(self.of_placeholder(&change).map(String::from));
         if let Some((before, after)) = ttl {
             reasons.push(format!("TTL {before} becomes {after}"));
         }
-        if gives_way && !is_address(&change.key) {
+        if gives_way && change.key.rr_type == RrType::Cname {
             reasons.push("a cluster here has an address again".into());
         }
         if change.before.as_ref().is_some_and(|held| held.claim_name() != Some(&self.cx.settings.claim))
@@ -226,6 +227,21 @@ impl Teller<'_> {
         match self.cx.federation.unjoined_from(&place) {
             Some(cluster) => (Cause::Unjoined, cluster.to_string()),
             None => (Cause::Place, String::new()),
+        }
+    }
+
+    /// Why a TXT set comes in the place of a CNAME, or gives way to what should stand there.
+    fn of_placeholder(&self, change: &Change) -> Option<&'static str> {
+        if change.key.rr_type != RrType::Txt {
+            return None;
+        }
+        match (&change.before, &change.after) {
+            (None, _) => Some("no cluster has an address; it holds the name until one has"),
+            (Some(_), None) if self.sets.iter().any(|set| is_address(set.set.key())) => {
+                Some("addresses take its place")
+            }
+            (Some(_), None) if !self.sets.is_empty() => Some("a CNAME takes its place"),
+            _ => None,
         }
     }
 
