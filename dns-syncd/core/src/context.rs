@@ -36,6 +36,8 @@ pub struct Context<'a> {
     pub shared_sets: bool,
     /// The host stores claims, and a name changes between addresses and a CNAME in two calls.
     pub swaps_in_two: bool,
+    /// The host lets nobody write the TXT set that would hold a name in between.
+    pub denies_placeholders: bool,
     /// The host's limit of what the credits of a set may take.
     pub credit_octets: Option<usize>,
     /// The host's limit of records in a set.

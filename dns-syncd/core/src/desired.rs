@@ -132,8 +132,9 @@ fn names(cx: &Context<'_>, service: &ServiceId, offers: &Offers, notes: &mut Vec
             notes.push(Note { cluster: None, owner: Some(owner.clone()), text, refused: false });
         }
         let stands = swap::stays(cx, &owner, &level);
+        let can_stay = || up.and_then(|up| end_of(&names, up)).is_some() || swap::may_hold(cx, &owner);
         match (name.sets.is_empty(), open, up) {
-            (true, _, Some(up)) if stands == Some(Stands::Data) => {
+            (true, _, Some(up)) if stands == Some(Stands::Data) && can_stay() => {
                 name.published = end_of(&names, up).map(|end| end.published.clone()).unwrap_or_default();
                 name.sets = builder.address_sets(&name.published).0;
                 if name.sets.is_empty() {

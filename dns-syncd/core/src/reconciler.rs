@@ -111,6 +111,8 @@ pub struct Reconciler {
     /// The host changes all of a call or nothing.
     whole_calls: bool,
     swaps_in_two: bool,
+    /// The host has denied a TXT set in the place of a CNAME. It is asked again after the next full read.
+    denies_placeholders: bool,
     credit_octets: Option<usize>,
     records_per_set: Option<usize>,
     sets_per_zone: Option<u64>,
@@ -159,6 +161,7 @@ impl Reconciler {
             shared_sets: capabilities.shared_sets,
             whole_calls: capabilities.atomicity == Atomicity::Batch,
             swaps_in_two: swap::writes_txt(capabilities),
+            denies_placeholders: false,
             credit_octets: capabilities.limits.credit_octets,
             records_per_set: capabilities.limits.records_per_set,
             sets_per_zone: capabilities.limits.sets_per_zone,
@@ -230,6 +233,7 @@ impl Reconciler {
     /// members that disappeared just now.
     pub fn load_zone(&mut self, snapshot: Snapshot, now: Timestamp) {
         self.zone.load(snapshot);
+        self.denies_placeholders = false;
         self.count_unheard(None, now);
         let dirty = self.federation.remember(self.zone.credited_clusters(), now);
         self.mark(dirty);
@@ -429,6 +433,7 @@ impl Reconciler {
             lost_places: &self.lost_places,
             shared_sets: self.shared_sets,
             swaps_in_two: self.swaps_in_two,
+            denies_placeholders: self.denies_placeholders,
             credit_octets: self.credit_octets,
             records_per_set: self.records_per_set,
             now,

@@ -14,10 +14,10 @@
 //! | a CNAME | have addresses | nothing: the names above have them too, and it leads there |
 //!
 //! A client gets the same addresses either way, and the name is never without a set. The addresses are credited to the
-//! clusters that have them, so at such a name to clusters outside its place. Three exceptions: a CNAME gives way all the
+//! clusters that have them, so at such a name to clusters outside its place. Four exceptions: a CNAME gives way all the
 //! same where a stranger has taken the name above, as it would lead to the stranger; in a zone that is full no set can
-//! come before another goes; and where a stranger has a TXT set at the name, ours cannot come and the addresses go
-//! without it. Between address sets and TXT sets a host must put first what it may put beside the others.
+//! come before another goes; where a stranger has a TXT set at the name, ours cannot come and the addresses go without
+//! it; and where the host denies us TXT sets, the CNAME comes by two calls, which is better than dead addresses. Between address sets and TXT sets a host must put first what it may put beside the others.
 //!
 //! The TXT set ends with its claim: `release` deletes it where it leaves addresses and CNAMEs, and where adoption is
 //! allowed one without a claim is taken over, because it says nothing but that the name is ours.
@@ -25,7 +25,7 @@
 //! Hosts that store no claims have the sets listed elsewhere before they change, so that they are not forgotten.
 
 use dnsprovider::capabilities::Atomicity;
-use dnsprovider::{Capabilities, Fqdn, RecordData, RrSet, RrType};
+use dnsprovider::{Capabilities, Entry, Fqdn, RecordData, RrSet, RrType};
 
 use crate::context::Context;
 use crate::naming::Level;
@@ -58,6 +58,12 @@ pub(crate) fn placeholder() -> RecordData {
 /// Whether a set holds the place of a CNAME and nothing else: a TXT set with the one text that says so.
 pub fn is_placeholder(set: &RrSet) -> bool {
     *set.rr_type() == RrType::Txt && !set.is_opaque() && set.records() == [placeholder()]
+}
+
+/// Whether such a TXT set may come to stand at a name, or stands there.
+pub(crate) fn may_hold(cx: &Context<'_>, owner: &Fqdn) -> bool {
+    let is_held = |entry: &Entry| cx.zone.ownership(entry) != Ownership::Foreign && is_placeholder(&entry.data.set);
+    !cx.denies_placeholders || cx.zone.at(owner).iter().any(is_held)
 }
 
 /// What a name must go on being; `None` where it may change.

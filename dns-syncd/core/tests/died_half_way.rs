@@ -18,7 +18,8 @@ use dns_sync_core::{
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
 use dnsprovider::{
-    Applied, Capabilities, Change, ChangeSet, ClaimedSet, Entry, Fqdn, RecordData, RrType, Unit, memory,
+    Applied, Capabilities, Change, ChangeSet, ClaimedSet, Entry, Error, ErrorKind, Fqdn, Outcome, RecordData,
+    RetryHint, RrType, Unit, memory,
 };
 
 use single_calls::in_calls;
@@ -92,13 +93,15 @@ struct World {
     store: ZoneStore,
     daemon: Reconciler,
     now: Timestamp,
+    /// The host lets nobody create TXT sets.
+    denies_txt: bool,
 }
 
 impl World {
     fn new(able: Capabilities) -> Self {
         let zone = Fqdn::parse("example.com").unwrap();
         let daemon = Reconciler::new(Settings::new("fed", zone.clone()), &able);
-        Self { able, store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000) }
+        Self { able, store: ZoneStore::new("test", zone), daemon, now: Timestamp(1_800_000_000_000), denies_txt: false }
     }
 
     fn hear(&mut self, says: [Says; 2]) {
@@ -124,7 +127,18 @@ impl World {
             self.daemon.plan(self.now);
             let Some(batch) = self.daemon.next_batch(self.now, |_| true) else { return false };
             let mut applied = Applied::default();
+            let mut denied = BTreeSet::new();
             for change in in_calls(&batch) {
+                if denied.contains(&change.key.owner) {
+                    applied.add(&change.key, Outcome::NotTried);
+                    continue;
+                }
+                if self.denies_txt && change.key.rr_type == RrType::Txt {
+                    denied.insert(change.key.owner.clone());
+                    let error = Error::new(ErrorKind::PermissionDenied, "test", "no right to write TXT sets");
+                    applied.add(&change.key, Outcome::Refused(error.with_retry(RetryHint::Never)));
+                    continue;
+                }
                 if calls == 0 {
                     return true;
                 }
@@ -398,6 +412,35 @@ fn the_txt_set_waits_with_the_addresses_that_the_guard_holds() {
     let held = report.held.iter().filter(|change| change.name.trim_end_matches('.') == NAME);
     assert_eq!(held.map(|change| &*change.rr_type).collect::<Vec<_>>(), ["A", "TXT"]);
     assert!(world.daemon.approve(&report.hash.unwrap(), world.now));
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Txt]);
+}
+
+#[test]
+fn where_the_host_denies_the_txt_set_the_cname_comes_at_once() {
+    let mut world = World::new(hosts()[0].1.clone());
+    world.denies_txt = true;
+    world.hear([Ready("z1", HERE), Absent]);
+    world.sync(usize::MAX);
+    world.hear([Unready("z2"), Absent]);
+    world.wait();
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::Cname]);
+    assert_eq!(world.daemon.failures().count(), 0, "nothing of the service rests");
+    world.wait();
+    world.hear([Ready("z2", ELSEWHERE), Absent]);
+    world.sync(usize::MAX);
+    assert_eq!(world.leads_to(), addresses(&[ELSEWHERE]));
+
+    // The right is given, and the next full read finds it out.
+    world.denies_txt = false;
+    world.wait();
+    world.hear([Ready("z1", HERE), Absent]);
+    world.sync(usize::MAX);
+    assert_eq!(world.holds(), [RrType::A]);
+    world.daemon.load_zone(world.store.snapshot().clone(), world.now);
+    world.wait();
+    world.hear([Unready("z2"), Absent]);
     world.sync(usize::MAX);
     assert_eq!(world.holds(), [RrType::Txt]);
 }

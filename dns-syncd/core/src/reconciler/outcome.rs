@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dnsprovider::{Applied, Change, ChangeSet, Entry, Error, Fqdn, Outcome, RetryHint, Version};
+use dnsprovider::{Applied, Change, ChangeSet, Entry, Error, ErrorKind, Fqdn, Outcome, RetryHint, Version};
 
 use super::{Batch, Failure, PlanKey, Reconciler};
 use crate::event::Timestamp;
+use crate::federation::Dirty;
 use crate::plan::ServicePlan;
+use crate::swap::is_placeholder;
 
 /// Shortest and longest pause before a plan that failed is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
@@ -40,6 +42,7 @@ impl Reconciler {
         }
         let mut follow = FollowUp::default();
         let mut fates: BTreeMap<PlanKey, Fate> = BTreeMap::new();
+        let denies_placeholders = denies_placeholders(&batch, applied);
         for change in batch.changes.changes() {
             let key = self.plan_of(&change.key.owner);
             let fate = fates.entry(key).or_default();
@@ -55,7 +58,10 @@ impl Reconciler {
                 }
                 Some(Outcome::Refused(error)) => {
                     follow.failed.push(error.chain());
-                    fate.fail(error);
+                    // The plan goes on with the CNAME, and so need not rest.
+                    if !denies_placeholders || !is_new_placeholder(change) {
+                        fate.fail(error);
+                    }
                 }
                 Some(Outcome::Unknown(error)) => {
                     follow.reread.insert(change.key.owner.clone());
@@ -64,6 +70,11 @@ impl Reconciler {
                 }
                 Some(Outcome::NotTried) | None => {}
             }
+        }
+        if denies_placeholders {
+            self.denies_placeholders = true;
+            follow.regrouped = true;
+            self.mark(Dirty::All);
         }
         self.keep_half_done(&batch.changes, applied);
         self.note_unheard(&batch, applied, now);
@@ -197,6 +208,21 @@ impl Reconciler {
         let service = self.naming.parse(owner).map(|(service, _)| service);
         if self.zone.has_ledgers() { service.or_else(|| self.naming.parse_ledger(owner)) } else { service }
     }
+}
+
+/// Whether the host lets us write everything but TXT sets in the place of CNAMEs, as far as a batch tells. Where other
+/// sets are denied too, it is not for their type.
+fn denies_placeholders(batch: &Batch, applied: &Applied) -> bool {
+    let is_denied = |change: &&Change| match applied.outcomes.get(&change.key) {
+        Some(Outcome::Refused(error)) => error.kind() == ErrorKind::PermissionDenied,
+        _ => false,
+    };
+    let mut denied = batch.changes.changes().filter(is_denied).peekable();
+    denied.peek().is_some() && denied.all(is_new_placeholder)
+}
+
+fn is_new_placeholder(change: &Change) -> bool {
+    change.before.is_none() && change.after.as_ref().is_some_and(|after| is_placeholder(&after.set))
 }
 
 /// How long a plan or a set rests after so many failures in a row.
