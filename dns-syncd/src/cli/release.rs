@@ -153,6 +153,7 @@ fn is_confirmed(sets: usize, delete: bool, yes: bool) -> anyhow::Result<bool> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use dnsprovider::{ClaimedSet, Fqdn, RecordData, RrSet, RrType, Ttl, Version};
 
