@@ -54,8 +54,10 @@ labels:
 {{- /* What differs between the ways to run it; an empty text is "no". */ -}}
 {{- define "dns-syncd.runs" -}}{{ if ne .Values.mode "member" }}yes{{ end }}{{- end -}}
 {{- define "dns-syncd.isEmbedded" -}}{{ if eq .Values.provider.name "embedded" }}yes{{ end }}{{- end -}}
+{{- /* Where the host has a fence of its own, the leadership lies there. */ -}}
 {{- define "dns-syncd.leaderKind" -}}
-{{- default (eq .Values.provider.name "embedded" | ternary "none" "lease") .Values.config.leader.kind -}}
+{{- $kinds := dict "coredns" "etcd" "embedded" "none" -}}
+{{- .Values.config.leader.kind | default (get $kinds .Values.provider.name) | default "lease" -}}
 {{- end -}}
 {{- define "dns-syncd.leaseName" -}}
 {{- with .Values.config -}}

@@ -95,7 +95,9 @@ async fn a_real_api_server_takes_every_object_and_a_restricted_namespace_the_pod
 
     let mut kinds = std::collections::BTreeSet::new();
     let embedded = "embedded: {storage: ''}";
-    let forms = [("host", ""), ("host", ALL), ("embedded", ""), ("embedded", embedded), ("embedded", ALL)];
+    let lease = "config: {leader: {kind: lease}}";
+    let forms =
+        [("host", ""), ("host", lease), ("host", ALL), ("embedded", ""), ("embedded", embedded), ("embedded", ALL)];
     let others = [("member", ""), ("member", ALL), ("sidecar", ""), ("sidecar", ALL)];
     for (form, (example, values)) in forms.into_iter().chain(others).enumerate() {
         let objects = render(example, values).unwrap();

@@ -151,6 +151,28 @@ fn pods_are_replaced_only_for_what_the_daemon_does_not_take_over_by_itself() {
     }
 }
 
+/// And the right to a Lease is granted where there is one, in the daemon's own cluster.
+#[test]
+#[ignore = "needs HELM_BIN: tests/run gets it"]
+fn the_leadership_lies_where_late_writes_are_refused_if_there_is_such_a_place() {
+    let cloud = "provider: {name: aws-route53}";
+    for (example, values, kind) in [
+        ("host", "", "etcd"),
+        ("host", "config: {leader: {kind: lease}}", "lease"),
+        ("host", cloud, "lease"),
+        ("host", "{config: {leader: {kind: none}}, replicas: 1}", "none"),
+        ("sidecar", "", "etcd"),
+        ("sidecar", cloud, "lease"),
+        ("embedded", "", "none"),
+    ] {
+        let objects = render(example, values).unwrap();
+        let found = objects.iter().find_map(|object| object["data"]["dns-syncd.conf"].as_str()).unwrap();
+        assert!(found.contains(&format!("[Leader]\nkind = \"{kind}\"\n")), "{example} with `{values}`: {found}");
+        let roles = objects.iter().filter(|object| ["Role", "RoleBinding"].contains(&object["kind"].as_str().unwrap()));
+        assert_eq!(roles.count(), if kind == "lease" { 2 } else { 0 }, "{example} with `{values}`");
+    }
+}
+
 #[test]
 #[ignore = "needs HELM_BIN: tests/run gets it"]
 fn values_reach_the_config_file_as_they_are() {
