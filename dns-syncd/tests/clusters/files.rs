@@ -59,6 +59,84 @@ async fn members_come_and_go_with_their_files_but_an_unmounted_folder_is_no_fare
     assert_eq!(heard.stands("eu"), Some(&Stands::Known));
 }
 
+/// A source whose files and folders are not there yet tells why, and goes on as soon as they are.
+#[tokio::test]
+async fn a_source_begins_while_its_clusters_are_away() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("clusters");
+    let of_file = || ClustersConfig { kubeconfig: vec![path.clone()], ..ClustersConfig::default() };
+    for (config, words) in [
+        (folder(&path), "the folder cannot be read"),
+        (folder(files.path()), "the folder has no kubeconfig"),
+        (of_file(), "there is no such file"),
+    ] {
+        let told = format!(
+            "there is no cluster: {}: {words}",
+            if words.contains("has no") { files.path() } else { &path }.display()
+        );
+        let error = ClusterSource::new(config.clone()).with_pace(pace()).read_once().await.unwrap_err();
+        assert!(error.reason.starts_with(&told), "a command has nothing to wait for: {error}");
+        let mut heard = Heard::of(config.clone());
+        heard.until("the problem is told", |heard| heard.problem(&told).is_some()).await;
+        assert!(heard.history.is_empty(), "nothing is concluded");
+        let is_folder = config.folder.as_ref() == Some(&path);
+        let kubeconfig = if is_folder { path.join("eu") } else { path.clone() };
+        std::fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
+        write(&kubeconfig, &fake.kubeconfig("eu", "{}"));
+        let name = if config.folder.is_some() && !is_folder { "clusters" } else { "eu" };
+        heard.known(name).await;
+        assert!(heard.problem(words).is_none(), "and the problem is over");
+        if is_folder {
+            std::fs::remove_dir_all(&path).unwrap()
+        } else {
+            std::fs::remove_file(&path).unwrap()
+        };
+    }
+}
+
+#[tokio::test]
+async fn what_else_lies_in_a_folder_is_no_member() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    for file in ["README.md", "ca.crt", "eu.yaml~", ".hidden", "lost+found/x", "certificates/ca.crt", "us/kubeconfig"] {
+        let file = files.path().join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, fake.kubeconfig("x", "{}")).unwrap();
+    }
+    std::fs::create_dir(files.path().join("absent-secret")).unwrap();
+    write(&files.path().join("eu.yaml"), &fake.kubeconfig("x", "{}"));
+    let mut heard = Heard::of(folder(files.path()));
+    heard.unknown("absent-secret", "absent-secret/kubeconfig: there is no such file").await;
+    heard.known("eu").await;
+    heard.known("us").await;
+    // One that had a kubeconfig is still that cluster's, whatever else lies there.
+    std::fs::write(files.path().join("us/ca.crt"), "").unwrap();
+    std::fs::remove_file(files.path().join("us/kubeconfig")).unwrap();
+    heard.unknown("us", "us/kubeconfig: there is no such file").await;
+    assert_eq!(heard.members.keys().collect::<Vec<_>>(), ["absent-secret", "eu", "us"]);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_meant_leaves_the_members_as_they_are() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("kubeconfig");
+    let whole = fake.kubeconfig("eu", "{}");
+    write(&file, &whole);
+    let config = ClustersConfig { kubeconfig: vec![file.clone()], ..ClustersConfig::default() };
+    let mut heard = Heard::of(config);
+    heard.known("eu").await;
+    write(&file, &whole.replace("contexts:\n", "contexts:\n- {name: admin, context: {cluster: eu, user: eu}}\n"));
+    let words = "the contexts `admin` and `eu` lead to the same cluster `eu`";
+    heard.until("the problem is told", |heard| heard.problem(words).is_some()).await;
+    fake.serve("web", "192.0.2.1", true);
+    heard.until("the member is followed", |heard| heard.services("eu").len() == 1).await;
+    write(&file, &whole);
+    heard.until("the problem is over", |heard| heard.problem(words).is_none()).await;
+    assert!(!heard.was_unknown("eu"));
+}
+
 /// As kubelet mounts a Secret: names link into `..data`, which links to a folder and is swapped as a whole.
 #[tokio::test]
 async fn a_mounted_secret_is_swapped() {

@@ -9,9 +9,13 @@
 //!   of its own name; two contexts of one cluster are an error then.
 //!   A section that comes while the daemon runs adds a member, one that goes takes its member along.
 //! - In a folder every kubeconfig is a member, called as its file without extension or as its folder, through its
-//!   `current-context` or its only one; `[Cluster] context` picks another.
+//!   `current-context` or its only one; `[Cluster] context` picks another. A file counts that has the extension `yaml`,
+//!   `yml`, `json`, `conf` or `kubeconfig` or none; a folder that has or had a file `kubeconfig`, or is empty as that of
+//!   an absent Secret. Names that begin with a dot or end with `~`, and `lost+found`, are no members.
 //! - A member that is not in its files any more has disappeared. One whose file or folder cannot be read, or whose
-//!   folder is empty, is unknown: that may be an unmounted volume.
+//!   folder is empty, is unknown: that may be an unmounted volume. While nothing has a member yet for that reason there
+//!   is a problem, and nothing else is told. A change that cannot be meant, such as a second context of one cluster,
+//!   is a problem, and the members before it stay.
 //!
 //! The walk of a change: `follow` hears it from the API server, `objects` cuts it down, `view` keeps it in its `store`
 //! and says what is new, `cluster` tells it. `roster` says which clusters there are and `connect` how they are reached.
@@ -45,7 +49,7 @@ use tokio::task::JoinHandle;
 use self::cluster::{Teller, Way};
 use self::identity::Identity;
 pub(crate) use self::loss::{chain, plain};
-use self::roster::{Members, Roster};
+use self::roster::{Members, NoMembers, Roster};
 pub(crate) use self::roster::{parse as read_kubeconfig, unreadable};
 use self::view::View;
 pub(crate) use self::ways::Client;
@@ -75,6 +79,13 @@ pub struct ClustersConfig {
 }
 
 impl ClustersConfig {
+    /// Where members come from, for people.
+    fn origin(&self) -> String {
+        let files = self.kubeconfig.iter().chain(&self.folder);
+        let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
+        if files.is_empty() { "clusters".to_owned() } else { files.join(":") }
+    }
+
     /// Looks where kubectl would when neither files nor a folder are given: `KUBECONFIG`, the pod, `~/.kube/config`.
     ///
     /// `env` gives the value of a variable. A file that is in fact a folder is taken as the folder.
@@ -177,6 +188,10 @@ impl ClusterSource {
         self.pace = pace;
         self
     }
+
+    fn refused(&self, none: &NoMembers) -> SourceError {
+        SourceError { origin: self.config.origin(), reason: none.reason().to_owned() }
+    }
 }
 
 /// A member that is told of.
@@ -190,7 +205,8 @@ impl EndpointSource for ClusterSource {
     async fn read_once(&mut self) -> Result<Vec<SourceEvent>, SourceError> {
         let (_, members) = load(Roster::new(self.config.clone())).await;
         let (select, pace) = (self.config.select, self.pace);
-        let reading = members?.into_iter().map(|(cluster, way)| async move {
+        let members = members.map_err(|none| self.refused(&none))?;
+        let reading = members.into_iter().map(|(cluster, way)| async move {
             let read = cluster::read_once(way, select, pace).await;
             (cluster, read)
         });
@@ -211,11 +227,14 @@ impl EndpointSource for ClusterSource {
     }
 
     async fn run(self: Box<Self>, events: mpsc::Sender<Vec<SourceEvent>>, mut stop: Stop) -> Result<(), SourceError> {
-        let mut telling = Telling { source: *self, events, running: BTreeMap::new(), problem: None };
-        let (mut roster, first) = load(Roster::new(telling.source.config.clone())).await;
-        let mut members = Ok(first?);
+        let (mut roster, mut members) = load(Roster::new(self.config.clone())).await;
+        if let Err(none @ NoMembers::Wrong(_)) = &members {
+            return Err(self.refused(none));
+        }
+        let (running, before) = (BTreeMap::new(), Members::new());
+        let mut telling = Telling { source: *self, events, running, before, problem: None };
         loop {
-            if telling.follow(&roster, members).await.is_err() {
+            if telling.follow(members).await.is_err() {
                 return Ok(());
             }
             tokio::select! {
@@ -236,25 +255,34 @@ struct Telling {
     source: ClusterSource,
     events: mpsc::Sender<Vec<SourceEvent>>,
     running: BTreeMap<ClusterName, Running>,
+    /// The members as they were read last.
+    before: Members,
     /// What is wrong with the source as a whole.
     problem: Option<String>,
 }
 
 impl Telling {
     /// Begins, changes and ends what is told to fit the members. Fails when nobody listens.
-    async fn follow(&mut self, roster: &Roster, members: Result<Members, SourceError>) -> Result<(), ()> {
-        let problem = members.as_ref().err().map(|error| error.reason.clone());
+    async fn follow(&mut self, members: Result<Members, NoMembers>) -> Result<(), ()> {
+        let problem = members.as_ref().err().map(|none| none.reason().to_owned());
         let mut batch = Vec::new();
         if problem != self.problem {
             let of_all =
                 problem.iter().map(|reason| Problem { cluster: None, service: None, reason: reason.as_str().into() });
-            batch.push(SourceEvent::Problems { origin: roster.origin().into(), problems: of_all.collect() });
+            let origin = self.source.config.origin().into();
+            batch.push(SourceEvent::Problems { origin, problems: of_all.collect() });
             self.problem.clone_from(&problem);
         }
         let members = match members {
-            Ok(members) => members,
+            Ok(members) => {
+                self.before.clone_from(&members);
+                members
+            }
             // Nothing is concluded, neither who left nor who came.
-            Err(error) => self.running.keys().map(|name| (name.clone(), Err(error.reason.clone()))).collect(),
+            Err(NoMembers::Unread(reason)) => {
+                self.running.keys().map(|name| (name.clone(), Err(reason.clone()))).collect()
+            }
+            Err(NoMembers::Wrong(_)) => self.before.clone(),
         };
         self.source.ways.set(&members);
         let gone: Vec<_> = self.running.keys().filter(|name| !members.contains_key(*name)).cloned().collect();
@@ -328,10 +356,9 @@ impl Running {
 }
 
 /// Reads the roster beside the runtime.
-async fn load(mut roster: Roster) -> (Roster, Result<Members, SourceError>) {
+async fn load(mut roster: Roster) -> (Roster, Result<Members, NoMembers>) {
     let task = tokio::task::spawn_blocking(move || {
         let members = roster.load();
-        let members = members.map_err(|reason| SourceError { origin: roster.origin(), reason });
         (roster, members)
     });
     match task.await {

@@ -51,6 +51,22 @@ struct Seen {
     before: Option<Arc<Kubeconfig>>,
 }
 
+/// Why there are no members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoMembers {
+    /// What is asked for cannot be meant.
+    Wrong(String),
+    /// Nothing that could be read has one: that may be an unmounted volume.
+    Unread(String),
+}
+
+impl NoMembers {
+    pub(crate) fn reason(&self) -> &str {
+        let (Self::Wrong(reason) | Self::Unread(reason)) = self;
+        reason
+    }
+}
+
 /// Tells one state of a file from another.
 type Stamp = (u64, i64, i64, u64, u64);
 
@@ -66,13 +82,6 @@ impl Roster {
         }
     }
 
-    /// Where members come from, for people.
-    pub(crate) fn origin(&self) -> String {
-        let files = self.config.kubeconfig.iter().chain(&self.config.folder);
-        let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
-        if files.is_empty() { "clusters".to_owned() } else { files.join(":") }
-    }
-
     /// Reads all members.
     ///
     /// A member that was found before and cannot be read now is an error of its own; so is every member of a folder
@@ -80,15 +89,15 @@ impl Roster {
     ///
     /// # Errors
     /// When there is no member at all, or one is asked for that does not exist: nothing may be concluded then.
-    pub(crate) fn load(&mut self) -> Result<Members, String> {
+    pub(crate) fn load(&mut self) -> Result<Members, NoMembers> {
         let mut members = Members::new();
         let mut origins = BTreeMap::new();
         let mut broken = Vec::new();
         if self.config.kubeconfig.is_empty() && self.config.folder.is_none() {
             self.pod(&mut members, &mut origins);
         }
-        self.files(&mut members, &mut origins, &mut broken)?;
-        self.folder(&mut members, &mut origins, &mut broken)?;
+        self.files(&mut members, &mut origins, &mut broken).map_err(NoMembers::Wrong)?;
+        self.folder(&mut members, &mut origins, &mut broken).map_err(NoMembers::Wrong)?;
         for (name, origin) in &self.origins {
             if members.contains_key(name) {
                 continue;
@@ -103,15 +112,17 @@ impl Roster {
             let hint = "hint: `kubeconfig` or `path` in [Source], or --kubeconfig";
             let reasons: Vec<_> = broken.into_iter().map(|(_, reason)| reason).collect();
             let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
-            return Err(format!("there is no cluster{reasons}; {hint}"));
+            let reason = format!("there is no cluster{reasons}; {hint}");
+            let is_given = !self.config.kubeconfig.is_empty() || self.config.folder.is_some();
+            return Err(if is_given { NoMembers::Unread(reason) } else { NoMembers::Wrong(reason) });
         }
         if self.config.master.is_some() && members.len() > 1 {
             let names = members.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            return Err(format!(
+            return Err(NoMembers::Wrong(format!(
                 "`--master` is the address of one API server, but there are {} clusters: {names}; hint: leave it out, \
                  or pick one with a [Cluster] section",
                 members.len()
-            ));
+            )));
         }
         self.origins = origins;
         self.begun = true;
@@ -258,7 +269,8 @@ impl Roster {
         broken: &mut Vec<(Origin, String)>,
     ) -> Result<(), String> {
         let Some(folder) = self.config.folder.clone() else { return Ok(()) };
-        let found = match entries(&folder) {
+        let had = |name: &str| self.origins.get(name) == Some(&Origin::Folder);
+        let found = match entries(&folder, &had) {
             Ok(found) if found.is_empty() => {
                 broken.push((Origin::Folder, format!("{}: the folder has no kubeconfig", folder.display())));
                 return Ok(());
@@ -395,26 +407,50 @@ fn absent(path: &Path) -> String {
     format!("{}: there is no such file", path.display())
 }
 
-/// Kubeconfigs of a folder by the name of their cluster. Names that begin with a dot, such as the `..data` of a mounted
-/// Secret, are no clusters.
-fn entries(folder: &Path) -> io::Result<BTreeMap<ClusterName, Vec<PathBuf>>> {
+/// Kubeconfigs of a folder by the name of their cluster.
+///
+/// What else lies there is passed over: names that begin with a dot, such as the `..data` of a mounted Secret, or end
+/// with `~`; files that are called neither as a kubeconfig is nor without extension; folders that are none of a
+/// kubeconfig, unless they `had` one. An empty folder is that of a Secret that does not exist.
+fn entries(folder: &Path, had: &dyn Fn(&str) -> bool) -> io::Result<BTreeMap<ClusterName, Vec<PathBuf>>> {
     let mut found = BTreeMap::<ClusterName, Vec<PathBuf>>::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let Some(file) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+        let Some(file) = path.file_name().and_then(|name| name.to_str()).filter(|name| !is_beside(name)) else {
             continue;
         };
         if path.is_dir() {
-            found.entry(file.into()).or_default().push(path.join("kubeconfig"));
+            if may_hold_kubeconfig(&path) || had(file) {
+                found.entry(file.into()).or_default().push(path.join("kubeconfig"));
+            }
             continue;
         }
-        let stem = [".yaml", ".yml", ".json", ".conf", ".kubeconfig"].iter().find_map(|end| file.strip_suffix(end));
-        found.entry(stem.unwrap_or(file).into()).or_default().push(path);
+        let stem = match file.rsplit_once('.') {
+            None => file,
+            Some((stem, "yaml" | "yml" | "json" | "conf" | "kubeconfig")) => stem,
+            Some(_) => continue,
+        };
+        found.entry(stem.into()).or_default().push(path);
     }
     for paths in found.values_mut() {
         paths.sort();
     }
     Ok(found)
+}
+
+/// Of no cluster: hidden, an editor's copy, or what a file system has at its root.
+fn is_beside(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with('~') || name == "lost+found"
+}
+
+/// True for a folder with a `kubeconfig`, an empty one, and one that cannot be read.
+fn may_hold_kubeconfig(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return true };
+    let mut names = entries.flatten().map(|entry| entry.file_name()).filter(|name| {
+        // Whatever begins with a dot does not count.
+        !name.as_encoded_bytes().starts_with(b".")
+    });
+    names.next().is_none_or(|first| first == "kubeconfig" || names.any(|name| name == "kubeconfig"))
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {
