@@ -4,10 +4,24 @@ mod cli;
 mod output;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    Box::pin(cli::main(dns_syncd::config::Cli::parse())).await
+/// For what is still read or written when the work is done. What hangs longer, such as a file on a server that is away,
+/// ends with the process.
+const LAST: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let cli = dns_syncd::config::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::remark(&format!("error: the program cannot start its threads: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(Box::pin(cli::main(cli)));
+    runtime.shutdown_timeout(LAST);
+    code
 }

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use dns_syncd::source::clusters::Pace;
 use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource as _};
 
 use crate::fake::{Fake, SERVICES, service};
@@ -87,11 +90,8 @@ async fn a_source_begins_while_its_clusters_are_away() {
         let name = if config.folder.is_some() && !is_folder { "clusters" } else { "eu" };
         heard.known(name).await;
         assert!(heard.problem(words).is_none(), "and the problem is over");
-        if is_folder {
-            std::fs::remove_dir_all(&path).unwrap()
-        } else {
-            std::fs::remove_file(&path).unwrap()
-        };
+        let gone = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&kubeconfig) };
+        gone.unwrap();
     }
 }
 
@@ -187,6 +187,93 @@ async fn a_rotated_token_file_is_read_again() {
     heard.known("eu").await;
 }
 
+/// A user whose plugin lies beside the folder of kubeconfigs.
+const PLUGIN: &str =
+    "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ../plugin, interactiveMode: Never}}";
+
+fn script_at(path: &Path, script: &str) {
+    std::fs::write(path, format!("#!/bin/sh\n{script}")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits until a process is there no more, not even as one whose end nobody took note of.
+async fn ends(process: &str) {
+    let ending = async {
+        while Path::new("/proc").join(process).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_mins(1), ending).await;
+    ended.unwrap_or_else(|_| panic!("the process {process} goes on"));
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_hangs_is_ended() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let (plugin, kubeconfigs) = (files.path().join("plugin"), files.path().join("clusters"));
+    std::fs::create_dir(&kubeconfigs).unwrap();
+    script_at(&plugin, "echo $$ >>\"$(dirname \"$0\")/runs\"; exec sleep 3600\n");
+    write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", PLUGIN));
+    let runs = || std::fs::read_to_string(files.path().join("runs")).unwrap_or_default();
+    let begins = async |nth: usize| {
+        let beginning = async {
+            loop {
+                match runs().lines().nth(nth) {
+                    Some(process) => return process.to_owned(),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), beginning).await.unwrap()
+    };
+    let limit = Duration::from_secs(1);
+    let mut heard = Heard::at(folder(&kubeconfigs), Pace { limit, ..pace() });
+    heard.unknown("eu", "its credential plugin did not end within 1s").await;
+    ends(&begins(0).await).await;
+    // Nor does the next outlive the source.
+    let next = begins(1).await;
+    drop(heard);
+    ends(&next).await;
+}
+
+/// A token file from which nothing comes stands for a file system that hangs.
+#[tokio::test]
+async fn a_file_that_hangs_does_not_keep_the_daemon_from_its_end() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().unwrap();
+    let token = files.path().join("token");
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    std::fs::create_dir(files.path().join("clusters")).unwrap();
+    write(&files.path().join("clusters/eu"), &fake.kubeconfig("x", "{tokenFile: ../token}"));
+    std::fs::write(files.path().join("zone.conf"), "[Global]\nzones = example.test\nlisten = 127.0.0.1:0\n").unwrap();
+    let config = "[Federation]\nname = fed\nzone-name = example.test\n[Provider]\nname = embedded\nconfig = zone.conf\n\
+                  [Source]\nkind = clusters\npath = clusters\n[Admin]\nlisten = 127.0.0.1:0\n";
+    std::fs::write(files.path().join("dns-syncd.conf"), config).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_dns-syncd"));
+    let daemon = daemon.args(["run", "--config", "dns-syncd.conf"]).current_dir(files.path()).env_clear();
+    let daemon = daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut daemon = daemon.spawn().unwrap();
+    let process = daemon.id().to_string();
+    // This returns when the daemon reads it.
+    let written = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(token));
+    let _held = tokio::time::timeout(Duration::from_mins(1), written).await.unwrap().unwrap().unwrap();
+    assert!(Command::new("kill").arg(&process).status().unwrap().success());
+    let ending = async {
+        loop {
+            match daemon.try_wait().unwrap() {
+                Some(status) => return status,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let Ok(status) = tokio::time::timeout(Duration::from_mins(1), ending).await else {
+        daemon.kill().unwrap();
+        panic!("the daemon goes on");
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
 #[tokio::test]
 async fn a_credential_plugin_is_asked_again() {
     let fake = Fake::start();
@@ -195,12 +282,10 @@ async fn a_credential_plugin_is_asked_again() {
     let (plugin, kubeconfigs) = (files.path().join("plugin"), files.path().join("clusters"));
     std::fs::create_dir(&kubeconfigs).unwrap();
     std::fs::write(files.path().join("token"), "old").unwrap();
-    let script = "#!/bin/sh\nprintf '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
+    let script = "printf '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
                   \"status\":{\"token\":\"%s\"}}' \"$(cat \"$(dirname \"$0\")/token\")\"\n";
-    std::fs::write(&plugin, script).unwrap();
-    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ../plugin, interactiveMode: Never}}";
-    write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", user));
+    script_at(&plugin, script);
+    write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", PLUGIN));
     let mut heard = Heard::of(folder(&kubeconfigs));
     heard.known("eu").await;
     std::fs::write(files.path().join("token"), "new").unwrap();

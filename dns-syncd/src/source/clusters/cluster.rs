@@ -128,7 +128,7 @@ impl<P: Picture> Teller<P> {
             Err(loss) => return End::Lost(loss),
         };
         let api = Api { client: connection.client, limit: self.pace.limit };
-        let expires = connection.valid_for.map(|left| Instant::now() + left.max(self.pace.first_pause));
+        let expires = connection.valid_for.map(|left| Instant::now() + left);
         let (told, mut telling) = mpsc::channel(WAITING);
         let mut followers = JoinSet::new();
         for kind in self.picture.progress().needed() {

@@ -3,13 +3,20 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::loss::{Loss, LossKind, chain};
+use super::plugin;
+
+/// Credentials are renewed that much before their end, so that none is sent that ends on its way.
+const MARGIN: Duration = Duration::from_mins(1);
+/// A plugin is not run again sooner, even when its clock says that what it gave has ended already.
+const SHORTEST: Duration = Duration::from_secs(10);
 
 /// A member cluster and the way to it. Its `Debug` has no secrets: those of a kubeconfig are left out.
 #[derive(Clone)]
@@ -33,7 +40,7 @@ enum Access {
     Address,
 }
 
-/// A client, and until when its credentials hold where that is known.
+/// A client, and for how long its credentials are used where that is known.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) valid_for: Option<Duration>,
@@ -95,19 +102,23 @@ impl Member {
 
     /// Reads the credentials anew and makes a client with them; nothing is sent yet.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connection, Loss> {
-        let config = self.config().await?;
-        // A credential plugin is waited for on the spot.
+        let mut config = self.config().await?;
+        let mut valid_for = None;
+        if let Some(exec) = plugin::of(&config.auth_info) {
+            let running = tokio::time::timeout(limit, plugin::run(exec));
+            let late = |_| Loss::new(format!("its credential plugin did not end within {limit:?}"));
+            let credentials = running.await.map_err(late)??;
+            valid_for = credentials.until.map(|until| used_for(until, Timestamp::now()));
+            credentials.fill(&mut config.auth_info);
+        }
+        // Reads files on the spot.
         let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
         let client = match tokio::time::timeout(limit, building).await {
             Ok(Ok(Ok(builder))) => builder.build(),
             Ok(Ok(Err(error))) => return Err(Loss::of_credentials(&error)),
             Ok(Err(error)) => return Err(Loss::new(format!("its client could not be made: {error}"))),
-            Err(_) => return Err(Loss::new(format!("its credential plugin did not end within {limit:?}"))),
+            Err(_) => return Err(Loss::new(format!("its credentials could not be read within {limit:?}"))),
         };
-        let valid_for = client.valid_until().as_ref().map(|until| {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            Duration::from_secs(u64::try_from(until.as_second()).unwrap_or_default()).saturating_sub(now)
-        });
         Ok(Connection { client, valid_for })
     }
 
@@ -138,6 +149,12 @@ impl Member {
         config.default_retry = false;
         Ok(config)
     }
+}
+
+/// For how long credentials are used that hold until then.
+fn used_for(until: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    left.saturating_sub(MARGIN).max(SHORTEST)
 }
 
 fn http_uri<T: std::str::FromStr>(text: &str) -> Result<T, Loss> {
@@ -184,5 +201,18 @@ impl Loss {
     fn of_credentials(error: &kube::Error) -> Self {
         let loss = Self::of(super::loss::Doing::Identify, error);
         Self { kind: LossKind::Credentials, ..loss }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that is off must not make a plugin run all the time.
+    #[test]
+    fn credentials_are_renewed_before_their_end_but_not_all_the_time() {
+        let now = Timestamp::UNIX_EPOCH;
+        let used = [900, 61, 0, -3600].map(|seconds| used_for(Timestamp::from_second(seconds).unwrap_or(now), now));
+        assert_eq!(used.map(|used| used.as_secs()), [840, 10, 10, 10]);
     }
 }

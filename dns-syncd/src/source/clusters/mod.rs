@@ -18,7 +18,8 @@
 //!   is a problem, and the members before it stay.
 //!
 //! The walk of a change: `follow` hears it from the API server, `objects` cuts it down, `view` keeps it in its `store`
-//! and says what is new, `cluster` tells it. `roster` says which clusters there are and `connect` how they are reached.
+//! and says what is new, `cluster` tells it. `roster` says which clusters there are, `connect` how they are reached, and
+//! `plugin` gets credentials that a program gives.
 //!
 //! Rights in a member: list and watch on `services`, `nodes` and `endpointslices.discovery.k8s.io`; get on
 //! `namespaces` (`kube-system` alone), without which a cluster that takes another's place is not noticed; list and watch
@@ -31,6 +32,7 @@ pub(super) mod follow;
 pub(super) mod identity;
 mod loss;
 pub(super) mod objects;
+mod plugin;
 pub(super) mod progress;
 pub(super) mod roster;
 mod store;
