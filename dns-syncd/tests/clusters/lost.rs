@@ -124,6 +124,18 @@ async fn a_compacted_history_is_listed_anew_and_nothing_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_server_that_calls_every_list_too_old_is_unknown_from_the_start() {
+    let fake = Fake::start();
+    fake.serve("web", "192.0.2.1", true);
+    fake.refuse(&[Verb::Watch], 410);
+    let folder_of = one(&fake);
+    let mut heard = Heard::of(folder(folder_of.path()));
+    heard.unknown("eu", "too old as soon as it has given it").await;
+    fake.refuse(&[], 0);
+    assert_eq!(heard.known("eu").await.services.len(), 1);
+}
+
+#[tokio::test]
 async fn an_empty_list_after_a_lost_watch_is_doubted_until_something_is_there_again() {
     let fake = Fake::start();
     let (_folder, mut heard) = known(&fake, |config| config).await;

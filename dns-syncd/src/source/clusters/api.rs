@@ -1,30 +1,37 @@
-//! One function for each thing that is asked of an API server, each with a time limit.
+//! One function for each thing that is asked of an API server, each with a time limit and a longest answer.
 
-use std::pin::Pin;
+mod body;
+
 use std::time::Duration;
 
-use futures::Stream;
+use axum::http::response::Parts;
+use axum::http::{HeaderValue, header};
 use kube::Client;
 use kube::api::{GetParams, ListParams, WatchParams};
 use kube::client::Body;
-use kube::core::{Request, Status, WatchEvent};
+use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::body::{Broken, Events};
+use self::body::{Lines, whole};
 use super::loss::{Doing, Loss, LossKind};
-use super::objects::{Item, Page, Sent, Watched};
+use super::objects::{Item, Page, Watched};
 use crate::source::Select;
 
 /// Objects in a page of a list. The default of Kubernetes' own clients.
 const PAGE: u32 = 500;
-/// Lists begun anew because a page took too long to come, before the whole is asked for at once.
+/// Lists begun anew because their next page is too old (410), before the whole is asked for at once.
 const PAGED_TRIES: u32 = 2;
+
+/// The longest line of a watch, octets: one object. Kubernetes itself takes objects of 3 MiB at most.
+/// Source: `MaxRequestBodyBytes` in `staging/src/k8s.io/apiserver/pkg/server/config.go` of Kubernetes.
+const LINE: usize = 16 << 20;
+/// The longest answer to anything else, octets.
+const ANSWER: usize = 256 << 20;
 
 /// A request as `Request` makes it.
 type HttpRequest = axum::http::Request<Vec<u8>>;
-
-/// What a watch tells.
-pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent<Sent>, kube::Error>> + Send>>;
 
 /// An API server, and how long it may take.
 #[derive(Clone)]
@@ -112,37 +119,52 @@ impl Api {
             request.watch(&parameters, version)
         };
         let request = request.map_err(|error| Loss::new(format!("{doing}: {error}")))?;
-        let events = self.within(doing, self.client.request_events::<Sent>(request)).await?;
-        Ok(Box::pin(events))
+        let mut request = request.map(Body::from);
+        // A server may compress each event by itself, and the client would decompress no more than the first.
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let (head, body) = self.within(doing, self.send(doing, request)).await?;
+        if !head.status.is_success() {
+            let body = self.within(doing, whole(doing, body, ANSWER)).await?;
+            return Err(refusal(doing, &head, &body));
+        }
+        Ok(Box::pin(Lines::new(body, LINE).events(doing)))
     }
 
     /// What a request is answered with.
     ///
     /// Not `Client::request`, which keeps to itself the header `Retry-After`, the only place where an overloaded API
-    /// server says when it wants to be asked again.
+    /// server says when it wants to be asked again, and which takes an answer of any length.
     async fn get<T: DeserializeOwned>(&self, doing: Doing, request: HttpRequest) -> Result<T, Loss> {
         let asking = async {
-            let answer = self.client.send(request.map(Body::from)).await?;
-            let (head, body) = answer.into_parts();
-            Ok((head, body.collect_bytes().await?))
+            let (head, body) = self.send(doing, request.map(Body::from)).await?;
+            Ok((head, whole(doing, body, ANSWER).await?))
         };
         let (head, body) = self.within(doing, asking).await?;
         if head.status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| Loss::of(doing, &kube::Error::SerdeError(error)));
         }
-        let status = serde_json::from_slice::<Status>(&body).ok().filter(|status| status.code != 0);
-        let status = status.unwrap_or_else(|| {
-            Status::failure(String::from_utf8_lossy(&body).trim(), "").with_code(head.status.as_u16())
-        });
-        let loss = Loss::answered(doing, &status);
-        let seconds = head.headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Err(Loss { retry_after: seconds.map(Duration::from_secs).max(loss.retry_after), ..loss })
+        Err(refusal(doing, &head, &body))
     }
 
-    async fn within<T>(&self, doing: Doing, asking: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Loss> {
+    async fn send(&self, doing: Doing, request: axum::http::Request<Body>) -> Result<(Parts, Body), Loss> {
+        let answer = self.client.send(request).await.map_err(|error| Loss::of(doing, &error))?;
+        Ok(answer.into_parts())
+    }
+
+    async fn within<T>(&self, doing: Doing, asking: impl Future<Output = Result<T, Loss>>) -> Result<T, Loss> {
         match tokio::time::timeout(self.limit, asking).await {
-            Ok(answer) => answer.map_err(|error| Loss::of(doing, &error)),
+            Ok(answer) => answer,
             Err(_) => Err(Loss::silent(doing, self.limit)),
         }
     }
+}
+
+/// What an answer without success means.
+fn refusal(doing: Doing, head: &Parts, body: &[u8]) -> Loss {
+    let status = serde_json::from_slice::<Status>(body).ok().filter(|status| status.code != 0);
+    let status = status
+        .unwrap_or_else(|| Status::failure(String::from_utf8_lossy(body).trim(), "").with_code(head.status.as_u16()));
+    let loss = Loss::answered(doing, &status);
+    let seconds = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Loss { retry_after: seconds.map(Duration::from_secs).max(loss.retry_after), ..loss }
 }
