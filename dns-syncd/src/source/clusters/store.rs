@@ -14,6 +14,9 @@ use super::objects::{Item, KeptCopy, Value, Watched};
 use crate::source::Select;
 use crate::source::files::member::note_origins;
 
+/// Texts of which none is looked at for whether it is still used.
+const TEXTS: usize = 1024;
+
 /// The view of one cluster.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -31,6 +34,8 @@ pub(crate) struct Store {
     places: BTreeMap<Place, u32>,
     /// Namespaces and names, each once in memory.
     texts: BTreeSet<Arc<str>>,
+    /// With more of them, those are dropped that nothing has any more.
+    prune_above: usize,
     /// Services that may differ from what was told.
     dirty: BTreeSet<ServiceId>,
     /// Nodes came, went or moved.
@@ -48,6 +53,7 @@ impl Store {
             nodes: BTreeMap::new(),
             places: BTreeMap::new(),
             texts: BTreeSet::new(),
+            prune_above: TEXTS,
             dirty: BTreeSet::new(),
             moved: false,
         }
@@ -74,24 +80,28 @@ impl Store {
         for item in items {
             self.apply(kind, item);
         }
-        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.prune();
     }
 
     /// One object came, changed or went.
-    pub(crate) fn apply(&mut self, kind: Watched, Item { key, value }: Item) {
-        let key = match kind {
-            Watched::Services | Watched::Exports => self.shared(key),
-            // Their names stand for nothing else.
-            _ => ServiceId { namespace: self.text(key.namespace), name: key.name },
-        };
+    pub(crate) fn apply(&mut self, kind: Watched, item: Item) {
+        self.keep(kind, item);
+        if self.texts.len() > self.prune_above {
+            self.prune();
+        }
+    }
+
+    /// Names are shared once it is clear that they are kept: most objects that come and go are of no use here.
+    fn keep(&mut self, kind: Watched, Item { key, value }: Item) {
         match kind {
             Watched::Services => {
                 let Some(Value::Service(copy)) = value else {
-                    if self.services.remove(&key).is_some() {
+                    if let Some((key, _)) = self.services.remove_entry(&key) {
                         self.dirty.insert(key);
                     }
                     return;
                 };
+                let key = self.shared(key);
                 if self.services.get(&key) != Some(&copy) {
                     self.services.insert(key.clone(), copy);
                     self.dirty.insert(key);
@@ -99,21 +109,23 @@ impl Store {
             }
             Watched::Exports => {
                 let changed = match value {
-                    Some(_) => self.exports.insert(key.clone()),
-                    None => self.exports.remove(&key),
+                    Some(_) => {
+                        let key = self.shared(key);
+                        self.exports.insert(key.clone()).then_some(key)
+                    }
+                    None => self.exports.take(&key),
                 };
-                if changed {
-                    self.dirty.insert(key);
-                }
+                self.dirty.extend(changed);
             }
             Watched::Slices => {
-                let service = match value {
-                    Some(Value::Ready(service)) => Some(self.shared(service)),
-                    _ => None,
-                };
-                let before = match &service {
-                    Some(service) => self.slices.insert(key, service.clone()),
-                    None => self.slices.remove(&key),
+                let (before, service) = match value {
+                    Some(Value::Ready(service)) => {
+                        // The name of a slice stands for nothing else.
+                        let key = ServiceId { namespace: self.text(key.namespace), name: key.name };
+                        let service = self.shared(service);
+                        (self.slices.insert(key, service.clone()), Some(service))
+                    }
+                    _ => (self.slices.remove(&key), None),
                 };
                 if before == service {
                     return;
@@ -223,6 +235,11 @@ impl Store {
 
     fn shared_place(&mut self, place: Place) -> Place {
         Place { region: self.text(place.region), zone: self.text(place.zone) }
+    }
+
+    fn prune(&mut self) {
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.prune_above = TEXTS.max(2 * self.texts.len());
     }
 
     fn text(&mut self, text: Arc<str>) -> Arc<str> {

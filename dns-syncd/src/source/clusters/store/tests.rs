@@ -186,3 +186,29 @@ fn bytes_per_object_are_as_stated() {
     });
     assert!(services + slices <= 600 && nodes <= 192, "service {services}, slice {slices}, node {nodes}");
 }
+
+/// A cluster in which services come and go all day, whether they count or not, takes no more memory for that.
+#[test]
+fn names_that_nothing_has_are_forgotten() {
+    let mut store = Store::new(Select::All);
+    let mut most = 0;
+    for number in 0..20_000 {
+        let service = |kind| {
+            let name = format!("s{number}");
+            let spec = json!({ "type": kind });
+            let status = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } });
+            json!({ "metadata": { "name": name, "namespace": "n" }, "spec": spec, "status": status })
+        };
+        for kind in [Watched::Slices, Watched::Nodes, Watched::Exports] {
+            store.apply(kind, Item { key: ServiceId::new(format!("gone{number}"), format!("x{number}")), value: None });
+        }
+        store.apply(Watched::Services, item(Watched::Services, Select::All, &service("ClusterIP")));
+        assert!(number > 0 || store.texts.is_empty(), "{:?}", store.texts);
+        let balanced = item(Watched::Services, Select::All, &service("LoadBalancer"));
+        store.apply(Watched::Services, balanced.clone());
+        store.apply(Watched::Services, Item { value: None, ..balanced });
+        assert_eq!(store.changes(&"c".into()).len(), 1);
+        most = most.max(store.texts.len());
+    }
+    assert!(most <= TEXTS + 1, "{most}");
+}
