@@ -1,7 +1,6 @@
 //! Writes events to the members, each cluster by itself, so that one that hangs keeps no other waiting.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -29,23 +28,48 @@ const WAITING: usize = 256;
 /// Source: `NoteLengthLimit` in `pkg/apis/core/validation/events.go` of Kubernetes.
 const NOTE: usize = 1024;
 
+/// A client whose credentials are refused is made anew only when it is older: that may run a credential plugin.
+const RENEWED: Duration = Duration::from_mins(1);
+/// Troubles of one cluster that are said before they are over.
+const TROUBLES: usize = 8;
+/// Events written in a row after which they are.
+const WELL: u32 = 10;
+
 /// Takes notices until nobody tells any more.
 pub(super) async fn run(mut notices: mpsc::Receiver<Vec<Notice>>, ways: Ways, metrics: Arc<Metrics>) {
-    let mut limits: BTreeMap<ClusterName, Limits> = BTreeMap::new();
-    let mut writers: BTreeMap<ClusterName, mpsc::Sender<Notice>> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
+    let mut writers = Writers { ways, metrics, clusters: BTreeMap::new(), tasks: JoinSet::new() };
     while let Some(batch) = notices.recv().await {
-        let now = Instant::now();
+        writers.take(batch, Instant::now());
+    }
+}
+
+/// One writer for each cluster of which something was to be told.
+struct Writers {
+    ways: Ways,
+    metrics: Arc<Metrics>,
+    clusters: BTreeMap<ClusterName, (Limits, mpsc::Sender<Notice>)>,
+    tasks: JoinSet<()>,
+}
+
+impl Writers {
+    fn take(&mut self, batch: Vec<Notice>, now: Instant) {
+        // Their writers end when they have tried what waits for them.
+        self.clusters.retain(|cluster, _| self.ways.has(cluster));
+        while self.tasks.try_join_next().is_some() {}
         for notice in batch {
-            let allowed = limits.entry(notice.cluster.clone()).or_default().allow(&notice.service, now);
-            let writer = writers.entry(notice.cluster.clone()).or_insert_with(|| {
+            if !self.ways.has(&notice.cluster) {
+                tracing::debug!(cluster = &*notice.cluster, "an event is left out: the cluster is not in its source");
+                self.metrics.kubernetes_events(EventFate::Failed, 1);
+                continue;
+            }
+            let (limits, writer) = self.clusters.entry(notice.cluster.clone()).or_insert_with(|| {
                 let (sender, receiver) = mpsc::channel(WAITING);
-                let writer = Writer::new(notice.cluster.clone(), ways.clone(), metrics.clone());
-                tasks.spawn(writer.run(receiver));
-                sender
+                let writer = Writer::new(notice.cluster.clone(), self.ways.clone(), self.metrics.clone());
+                self.tasks.spawn(writer.run(receiver));
+                (Limits::default(), sender)
             });
-            if !allowed || writer.try_send(notice).is_err() {
-                metrics.kubernetes_events(EventFate::Limited, 1);
+            if !limits.allow(&notice.service, now) || writer.try_send(notice).is_err() {
+                self.metrics.kubernetes_events(EventFate::Limited, 1);
             }
         }
     }
@@ -56,44 +80,55 @@ struct Writer {
     cluster: ClusterName,
     ways: Ways,
     metrics: Arc<Metrics>,
-    client: Option<Connected>,
-    /// What was last said in the log.
-    trouble: Option<String>,
+    /// With when it was made.
+    client: Option<(Connected, Instant)>,
+    trouble: Trouble,
 }
 
 /// What became of an event.
+#[derive(Debug)]
 enum Fate {
     Written,
     /// The cluster knows it already, or has no such service any more.
     Needless,
     /// Why not, in words for people.
-    Failed(String),
+    Failed(Fault, String),
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The way there: nothing was answered.
+    Connection,
+    /// The credentials are refused.
+    Credentials,
+    /// The request is refused: any client would be.
+    Request,
 }
 
 impl Writer {
     fn new(cluster: ClusterName, ways: Ways, metrics: Arc<Metrics>) -> Self {
-        Self { cluster, ways, metrics, client: None, trouble: None }
+        Self { cluster, ways, metrics, client: None, trouble: Trouble::default() }
     }
 
     async fn run(mut self, mut notices: mpsc::Receiver<Notice>) {
         while let Some(notice) = notices.recv().await {
             let fate = match self.client().await {
-                Err(why) => Fate::Failed(why),
-                Ok(client) => {
-                    let written = timeout(LIMIT, write(&client, &notice)).await;
-                    written.unwrap_or_else(|_| Fate::Failed(format!("it did not answer within {LIMIT:?}")))
-                }
+                Err(why) => Fate::Failed(Fault::Connection, why),
+                Ok(client) => timeout(LIMIT, write(&client, &notice))
+                    .await
+                    .unwrap_or_else(|_| Fate::Failed(Fault::Connection, format!("it did not answer within {LIMIT:?}"))),
             };
             match fate {
                 Fate::Written => {
                     self.metrics.kubernetes_events(EventFate::Written, 1);
-                    self.say(None);
+                    self.is_well();
                 }
-                Fate::Needless => self.say(None),
-                Fate::Failed(why) => {
+                Fate::Needless => self.is_well(),
+                Fate::Failed(fault, why) => {
                     self.metrics.kubernetes_events(EventFate::Failed, 1);
-                    self.client = None;
-                    self.say(Some(why));
+                    self.client.take_if(|(_, made)| fault.wants_another_client(made.elapsed()));
+                    self.fails(&why);
                 }
             }
         }
@@ -101,25 +136,60 @@ impl Writer {
 
     /// The client in use, or a new one where the way to the cluster changed or its credentials run out.
     async fn client(&mut self) -> Result<Client, String> {
-        if let Some(connected) = self.client.as_ref().filter(|client| self.ways.is_current(&self.cluster, client)) {
+        if let Some((connected, _)) = self.client.as_ref().filter(|(it, _)| self.ways.is_current(&self.cluster, it)) {
             return Ok(connected.client());
         }
         let connected = self.ways.connect(&self.cluster, LIMIT).await?;
-        Ok(self.client.insert(connected).client())
+        Ok(self.client.insert((connected, Instant::now())).0.client())
     }
 
-    /// Once for each change of state.
-    fn say(&mut self, trouble: Option<String>) {
-        if trouble == self.trouble {
-            return;
+    fn fails(&mut self, reason: &str) {
+        if self.trouble.comes(reason) {
+            tracing::warn!(cluster = &*self.cluster, reason, "Kubernetes events cannot be written; DNS goes on");
         }
-        let cluster = &*self.cluster;
-        if let Some(reason) = &trouble {
-            tracing::warn!(cluster, reason, "Kubernetes events cannot be written; DNS goes on");
-        } else {
-            tracing::info!(cluster, "Kubernetes events are written again");
+    }
+
+    fn is_well(&mut self) {
+        if self.trouble.is_over() {
+            tracing::info!(cluster = &*self.cluster, "Kubernetes events are written again");
         }
-        self.trouble = trouble;
+    }
+}
+
+impl Fault {
+    fn wants_another_client(self, age: Duration) -> bool {
+        match self {
+            Self::Connection => true,
+            Self::Credentials => age >= RENEWED,
+            Self::Request => false,
+        }
+    }
+}
+
+/// What the log says of a cluster: each trouble once, until all has been well for a while. Writing that fails and
+/// succeeds by turns is one trouble.
+#[derive(Debug, Default)]
+struct Trouble {
+    said: BTreeSet<String>,
+    /// Events written since.
+    well: u32,
+}
+
+impl Trouble {
+    /// Something fails. True when that is to be said.
+    fn comes(&mut self, reason: &str) -> bool {
+        self.well = 0;
+        self.said.len() < TROUBLES && self.said.insert(reason.to_owned())
+    }
+
+    /// An event was written. True when it is to be said that all is well again.
+    fn is_over(&mut self) -> bool {
+        self.well = self.well.saturating_add(1);
+        let is_over = self.well >= WELL && !self.said.is_empty();
+        if is_over {
+            self.said.clear();
+        }
+        is_over
     }
 }
 
@@ -147,10 +217,14 @@ fn fate(error: &Error, doing: &str, right: &str) -> Fate {
     match error {
         Error::Api(status) if [404, 409].contains(&status.code) => Fate::Needless,
         Error::Api(status) if status.code == 403 => {
-            Fate::Failed(format!("{doing}: denied (403); hint: grant {right}, or set events = false in [Source]"))
+            let hint = format!("hint: grant {right}, or set events = false in [Source]");
+            Fate::Failed(Fault::Request, format!("{doing}: denied (403); {hint}"))
         }
-        Error::Api(status) => Fate::Failed(format!("{doing}: it answers {}: {}", status.code, status.reason)),
-        error => Fate::Failed(format!("{doing}: {}", crate::source::clusters::chain(error))),
+        Error::Api(status) => {
+            let fault = if status.code == 401 { Fault::Credentials } else { Fault::Request };
+            Fate::Failed(fault, format!("{doing}: it answers {}: {}", status.code, status.reason))
+        }
+        error => Fate::Failed(Fault::Connection, format!("{doing}: {}", crate::source::clusters::chain(error))),
     }
 }
 
@@ -161,7 +235,7 @@ fn event(notice: &Notice, uid: Option<String>) -> Event {
         note.truncate(note.floor_char_boundary(NOTE - "…".len()));
         note.push('…');
     }
-    let name = format!("{}.{:016x}", service.name, number(notice.reason, &note));
+    let name = format!("{}.{:016x}", service.name, number(notice.reason, uid.as_deref().unwrap_or_default(), &note));
     let namespace = Some(service.namespace.to_string());
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: namespace.clone(), ..ObjectMeta::default() },
@@ -184,19 +258,27 @@ fn event(notice: &Notice, uid: Option<String>) -> Event {
     }
 }
 
-/// Of a state always the same, so that the cluster says when it knows it already; of what happened each time another.
-fn number(reason: Reason, note: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (reason.as_str(), note).hash(&mut hasher);
-    if !reason.is_state() {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().hash(&mut hasher);
-    }
-    hasher.finish()
+/// Of a state of one service always the same, also from another build, so that the cluster says when it knows it
+/// already; of what happened each time another.
+fn number(reason: Reason, uid: &str, note: &str) -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let when = if reason.is_state() { String::new() } else { since.as_nanos().to_string() };
+    fnv([reason.as_str(), uid, note, &when].join("\u{0}").as_bytes())
+}
+
+/// FNV-1a with 64 bits. The standard library's hash may change with its version.
+/// Source: RFC 9923 §2 and §5.
+fn fnv(octets: &[u8]) -> u64 {
+    octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use kube::core::Status;
 
     use super::*;
 
@@ -216,10 +298,67 @@ mod tests {
 
     #[test]
     fn a_state_has_one_name_and_what_happens_twice_has_two() {
-        let name = |reason, note| event(&notice(reason, note), None).metadata.name.unwrap();
-        assert_eq!(name(Reason::Held, "a"), name(Reason::Held, "a"));
-        assert_ne!(name(Reason::Held, "a"), name(Reason::Held, "b"));
-        assert_ne!(name(Reason::Held, "a"), name(Reason::Refused, "a"));
-        assert_ne!(name(Reason::Published, "a"), name(Reason::Published, "a"));
+        let name = |reason, uid: &str, note| event(&notice(reason, note), Some(uid.into())).metadata.name.unwrap();
+        assert_eq!(name(Reason::Held, "u", "a"), name(Reason::Held, "u", "a"));
+        assert_ne!(name(Reason::Held, "u", "a"), name(Reason::Held, "u", "b"));
+        assert_ne!(name(Reason::Held, "u", "a"), name(Reason::Refused, "u", "a"));
+        assert_ne!(name(Reason::Held, "u", "a"), name(Reason::Held, "made anew", "a"));
+        assert_ne!(name(Reason::Published, "u", "a"), name(Reason::Published, "u", "a"));
+    }
+
+    /// Another build must call a state the same, or every upgrade tells all states again.
+    #[test]
+    fn the_number_of_a_state_stays() {
+        // Source of the vectors: RFC 9923, appendix C.
+        let vectors = [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8];
+        assert_eq!([&b""[..], b"a", b"foobar"].map(fnv), vectors);
+        assert_eq!(number(Reason::Held, "u-1", "a note"), fnv(b"Held\0u-1\0a note\0"));
+    }
+
+    #[test]
+    fn a_refusal_costs_no_client() {
+        let of = |code| match fate(&Error::Api(Status::failure("no", "").with_code(code).boxed()), "doing", "right") {
+            Fate::Failed(fault, _) => fault,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([401, 403, 429, 500].map(of), [Fault::Credentials, Fault::Request, Fault::Request, Fault::Request]);
+        let kept = |fault: Fault, seconds| !fault.wants_another_client(Duration::from_secs(seconds));
+        assert!(kept(Fault::Request, 3600) && kept(Fault::Credentials, 59));
+        assert!(!kept(Fault::Connection, 0) && !kept(Fault::Credentials, 60));
+    }
+
+    #[test]
+    fn a_trouble_is_said_once_and_its_end_after_a_while() {
+        let mut trouble = Trouble::default();
+        assert!((0..100).all(|_| !trouble.is_over()), "there was none");
+        let mut said = 0;
+        for number in 0..100 {
+            said += u32::from(trouble.comes("denied")) + u32::from(trouble.comes("silent"));
+            let reason = format!("port {number}");
+            said += u32::from(trouble.comes(&reason)) + u32::from(trouble.is_over());
+        }
+        assert_eq!(said as usize, TROUBLES);
+        assert_eq!((0..100).filter(|_| trouble.is_over()).count(), 1);
+        assert!(trouble.comes("denied"));
+    }
+
+    /// Of clusters that have left, nothing stays.
+    #[tokio::test]
+    async fn a_cluster_that_left_has_no_writer() {
+        let ways = Ways::default();
+        let metrics = Arc::new(Metrics::new("memory"));
+        let mut writers = Writers { ways: ways.clone(), metrics, clusters: BTreeMap::new(), tasks: JoinSet::new() };
+        for number in 0..50 {
+            let cluster = ClusterName::from(format!("c{number}"));
+            ways.know_nothing_but(&cluster);
+            let of = |cluster: &str| Notice { cluster: cluster.into(), ..notice(Reason::Held, "a") };
+            writers.take(vec![of(&cluster), of("never known")], Instant::now());
+            assert_eq!(writers.clusters.keys().collect::<Vec<_>>(), [&cluster]);
+            // Until its writer has ended.
+            while writers.tasks.len() > 1 {
+                tokio::task::yield_now().await;
+                while writers.tasks.try_join_next().is_some() {}
+            }
+        }
     }
 }

@@ -37,6 +37,17 @@ impl Ways {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(cluster).cloned()
     }
 
+    /// Whether it is a member, though nobody may know the way to it.
+    pub(crate) fn has(&self, cluster: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(cluster)
+    }
+
+    /// That one is the only member, and nobody knows the way to it.
+    #[cfg(test)]
+    pub(crate) fn know_nothing_but(&self, cluster: &ClusterName) {
+        self.set(&BTreeMap::from([(cluster.clone(), Err("nobody knows the way".to_owned()))]));
+    }
+
     /// Whether a client would be made the same way now.
     pub(crate) fn is_current(&self, cluster: &str, client: &Client) -> bool {
         client.expires.is_none_or(|at| Instant::now() < at)
