@@ -8,7 +8,11 @@
 
 mod child;
 mod etcd;
+mod growth;
+mod latency;
 mod machine;
+mod process;
+mod queries;
 mod report;
 mod route53;
 mod sides;
@@ -18,11 +22,16 @@ mod table;
 mod trace;
 mod workload;
 
+use std::alloc::System;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// Counts, for the part `growth`.
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 #[derive(Debug, Parser)]
 #[command(name = "dns-bench", about = "Benchmarks of dns-syncd; tests/bench/run gets what they need")]
@@ -37,6 +46,18 @@ enum Part {
     Etcd(etcd::Arguments),
     /// Calls of a Route 53, beside external-dns
     Route53(route53::Arguments),
+    /// From a change in an API server to the answer of CoreDNS
+    Latency(latency::Arguments),
+    /// How the decisions grow with the federation, and what a lost cluster costs
+    Growth(growth::Arguments),
+    /// Queries, beside CoreDNS and Knot
+    Queries(queries::Arguments),
+    /// One point of `growth`, in a process of its own
+    #[command(hide = true)]
+    GrowthPoint(growth::PointArguments),
+    /// The server `embedded` by itself
+    #[command(hide = true)]
+    ServeEmbedded(queries::ServeArguments),
     /// Runs a program and writes what it took to a file; this program calls itself so, for each program it measures
     #[command(hide = true)]
     Measure {
@@ -61,6 +82,11 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().part {
         Part::Etcd(arguments) => etcd::run(&arguments).await,
         Part::Route53(arguments) => route53::run(&arguments).await,
+        Part::Latency(arguments) => latency::run(&arguments).await,
+        Part::Growth(arguments) => growth::run(&arguments).await,
+        Part::Queries(arguments) => queries::run(&arguments).await,
+        Part::GrowthPoint(arguments) => growth::point(&arguments).await,
+        Part::ServeEmbedded(arguments) => queries::serve(&arguments).await,
         Part::Measure { file, command } => child::measure(&file, &command),
         Part::ReadSource { file, services } => etcd::read_source(&file, services).await,
     };

@@ -85,7 +85,7 @@ impl Outcome {
     pub(crate) fn text(&self) -> String {
         let mut text = String::from(
             "Every service has three names (global, region, zone), each with an address of every cluster in which it is. \
-             Times are those of the decisions on one core, without the host; brackets hold the least and the most of several \
+             Times are CPU time of the decisions, which run on one core and wait for nothing, without the host; brackets hold the least and the most of several \
              rounds, points above 100,000 services were measured once. \
              *Start* is a start at a zone in which everything stands; *fill* writes an empty one, in batches of 64 sets; \
              *one change* is one service whose health changes, from the event to the recorded outcome; *cluster lost* plans \

@@ -1,13 +1,13 @@
 //! One point: a federation of one size, in a process of its own, so that memory is its alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use dns_sync_core::{Reconciler, SourceEvent};
 use dnsprovider::{Cost, DnsProvider as _, DnsProviderExt as _, MemoryProvider, Unit};
 use serde::{Deserialize, Serialize};
 
-use super::drive::{Host, tell, write_all};
+use super::drive::{Host, Watch, tell, write_all};
 use super::fleet::{Fleet, START, settings};
 use crate::spread::percentile;
 
@@ -16,7 +16,7 @@ const BATCH_SETS: u64 = 64;
 /// Services that change one after the other, each twice.
 const CHANGES: u32 = 500;
 
-/// What was measured. Times are seconds of one core in the decisions alone, without what the host takes.
+/// What was measured. Times are seconds of CPU in the decisions alone, without what the host takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) fleet: Fleet,
@@ -125,7 +125,7 @@ fn answers(fleet: Fleet, reconciler: &mut Reconciler) -> Duration {
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
-    let begun = Instant::now();
+    let begun = Watch::start();
     work();
     begun.elapsed()
 }

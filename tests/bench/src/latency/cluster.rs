@@ -40,10 +40,12 @@ pub(super) fn address(number: u32, edition: u32) -> Ipv4Addr {
 }
 
 impl Cluster {
-    /// Starts an API server on an etcd of its own in which the services are already. They are written there as JSON, as
-    /// the oldest API servers did: creating 100,000 objects through the API would take many minutes.
+    /// An API server on an etcd of its own, with the services in it. While it is down they are written into its etcd as
+    /// JSON, as the oldest API servers did: creating 100,000 objects through the API would take many minutes.
     pub(super) async fn start(services: u32) -> anyhow::Result<Self> {
         let etcd = Etcd::start(EtcdVersion::V3_6).await;
+        let mut api = KubeApi::start(&etcd, NAME).await;
+        api.kill();
         let mut client = etcd.client().await;
         let mut puts = Vec::new();
         puts.extend([put(&format!("minions/{NAME}-1"), &node())]);
@@ -61,7 +63,7 @@ impl Cluster {
             }
         }
         write(&mut client, &mut puts).await?;
-        let api = KubeApi::start(&etcd, NAME).await;
+        api.restart().await;
         let kubeconfig = Kubeconfig::from_yaml(&api.kubeconfig(KubeUser::Admin))?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Self { api, client: Client::try_from(config)?, _etcd: etcd })
