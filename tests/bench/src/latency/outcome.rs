@@ -103,8 +103,9 @@ impl Outcome {
         );
         _ = write!(
             text,
-            "Within the second row, on average (the daemon's own histograms): {} until the watch has told it (the rest of the \
-             row), {} until the engine has taken it in, {} to plan, {} to write. The daemon needs {} of CPU for a change.\n\n",
+            "The daemon's own histograms, on average from when the watch told it (which is often before the API server has \
+             answered the one who made the change; {} of the second row on average are before that): {} until the engine has \
+             taken it in, {} to plan, {} to write. The daemon needs {} of CPU for a change.\n\n",
             seconds(heard),
             seconds(seen),
             seconds(planned - seen),

@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::write(&questions, zone::questions(arguments.names))?;
     let names = arguments.names;
     eprintln!("queries: starting the servers, {names} names each");
-    let mut servers = [Server::embedded(names)?, Server::coredns(names).await?, Server::knot(names).await?];
+    let mut servers = [Server::embedded(names).await?, Server::coredns(names).await?, Server::knot(names).await?];
     let mut memory = Vec::new();
     for server in &servers {
         let (own, etcd) = server.resident_kib()?;

@@ -1,15 +1,17 @@
 //! The servers, each as a process with the same zone.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use dns_conformance::servers::{COREDNS, Etcd, EtcdVersion};
 use etcd_client::{Txn, TxnOp};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::ChildStdout;
 
 use super::{changes, zone};
 use crate::process;
@@ -55,15 +57,15 @@ impl Server {
     ///
     /// # Errors
     /// When it does not start.
-    pub(super) fn embedded(names: u32) -> anyhow::Result<Self> {
+    pub(super) async fn embedded(names: u32) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve-embedded").arg(names.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let input = child.stdin.take().context("its input is a pipe")?;
-        let mut output = BufReader::new(child.stdout.take().context("its output is a pipe")?);
+        let mut output = BufReader::new(ChildStdout::from_std(child.stdout.take().context("its output is a pipe")?)?);
         let process = Running(child);
         let mut address = String::new();
-        output.read_line(&mut address)?;
+        output.read_line(&mut address).await?;
         let address = address.trim().parse().context("the server `embedded` did not start")?;
         Ok(Self {
             name: "embedded",
@@ -139,11 +141,9 @@ impl Server {
         let done = match &mut self.kind {
             Kind::Embedded { input, output } => {
                 writeln!(input, "{seconds}")?;
-                tokio::task::block_in_place(|| {
-                    let mut line = String::new();
-                    output.read_line(&mut line)?;
-                    anyhow::Ok(line.trim().parse()?)
-                })?
+                let mut line = String::new();
+                output.read_line(&mut line).await?;
+                line.trim().parse()?
             }
             Kind::CoreDns { etcd } => changes::into_etcd(etcd.client().await, names, first, seconds).await?,
             Kind::Knot => changes::by_update(self.address, names, first, seconds).await?,
