@@ -23,7 +23,7 @@ use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Api, Client, Config};
 
 use super::{BootClock, Election, ElectionError, Record, Seat};
-use crate::source::clusters::{chain, plain, read_kubeconfig, unreadable};
+use crate::source::clusters::{chain, fill_from_plugin, plain, read_kubeconfig, unreadable};
 
 /// Where the record lies at the lease.
 const ANNOTATION: &str = "dns-syncd.io/leader";
@@ -275,16 +275,10 @@ async fn connect(options: &LeaseOptions) -> Result<(Client, String), ElectionErr
     config.connect_timeout = Some(REQUEST_LIMIT);
     config.read_timeout = Some(REQUEST_LIMIT);
     let namespace = config.default_namespace.clone();
-    // A credential plugin is waited for on the spot.
-    let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
-    let client = match tokio::time::timeout(REQUEST_LIMIT, building).await {
-        Ok(Ok(Ok(builder))) => Ok(builder.build()),
-        Ok(Ok(Err(error))) => Err(plain(&error)),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("its credential plugin did not end within {} s", REQUEST_LIMIT.as_secs())),
-    };
-    let of = |reason| refused(format!("connecting to the cluster of the lease: {reason}"));
-    Ok((client.map_err(of)?, namespace))
+    let of = |reason: String| refused(format!("connecting to the cluster of the lease: {reason}"));
+    fill_from_plugin(&mut config.auth_info, REQUEST_LIMIT).await.map_err(|loss| of(loss.reason))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| of(plain(&error)))?;
+    Ok((builder.build(), namespace))
 }
 
 /// A refused request and its HTTP status; 0 without an answer.

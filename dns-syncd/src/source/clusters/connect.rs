@@ -103,14 +103,8 @@ impl Member {
     /// Reads the credentials anew and makes a client with them; nothing is sent yet.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connection, Loss> {
         let mut config = self.config().await?;
-        let mut valid_for = None;
-        if let Some(exec) = plugin::of(&config.auth_info) {
-            let running = tokio::time::timeout(limit, plugin::run(exec));
-            let late = |_| Loss::new(format!("its credential plugin did not end within {limit:?}"));
-            let credentials = running.await.map_err(late)??;
-            valid_for = credentials.until.map(|until| used_for(until, Timestamp::now()));
-            credentials.fill(&mut config.auth_info);
-        }
+        let until = plugin::fill(&mut config.auth_info, limit).await?;
+        let valid_for = until.map(|until| used_for(until, Timestamp::now()));
         // Reads files on the spot.
         let building = tokio::task::spawn_blocking(move || ClientBuilder::try_from(config));
         let client = match tokio::time::timeout(limit, building).await {

@@ -51,6 +51,7 @@ use tokio::task::JoinHandle;
 use self::cluster::{Teller, Way};
 use self::identity::Identity;
 pub(crate) use self::loss::{chain, plain};
+pub(crate) use self::plugin::fill as fill_from_plugin;
 use self::roster::{Members, NoMembers, Roster};
 pub(crate) use self::roster::{parse as read_kubeconfig, unreadable};
 use self::view::View;

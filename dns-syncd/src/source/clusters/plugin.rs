@@ -3,7 +3,7 @@
 //! The client would run them too, but on a thread that waits however long they take and cannot be ended. Here one that
 //! nobody waits for any more is killed.
 //!
-//! In: `exec` of a user · Out: [`Credentials`] · Called by: `connect.rs`
+//! In: `exec` of a user · Out: [`Credentials`] · Called by: `connect.rs`, `leader/lease.rs`
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal as _};
@@ -56,6 +56,19 @@ pub(super) fn of(user: &AuthInfo) -> Option<&ExecConfig> {
         || user.token.is_some()
         || user.token_file.is_some();
     user.exec.as_ref().filter(|_| !has_others)
+}
+
+/// Puts the credentials that a plugin gives, where there is one, in its place; tells until when they hold.
+///
+/// # Errors
+/// Those of [`run`], and when it does not end within `limit`.
+pub(crate) async fn fill(user: &mut AuthInfo, limit: Duration) -> Result<Option<Timestamp>, Loss> {
+    let Some(exec) = of(user) else { return Ok(None) };
+    let late = |_| Loss::new(format!("its credential plugin did not end within {limit:?}"));
+    let credentials = tokio::time::timeout(limit, run(exec)).await.map_err(late)??;
+    let until = credentials.until;
+    credentials.fill(user);
+    Ok(until)
 }
 
 /// Runs a plugin to its end; it is killed when this is dropped before.

@@ -2,7 +2,7 @@
 //!
 //! In: [`Item`]s · Out: [`ClusterAnswer`]s and single changes · Pure: yes
 //!
-//! Memory, as a test below measures it for names of usual length: at most 600 bytes for a service that
+//! Memory, as a test below measures it for names of usual length: at most 680 bytes for a service that
 //! counts together with one ready slice, and at most 192 for a node. Other objects are not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
