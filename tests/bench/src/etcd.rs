@@ -88,6 +88,8 @@ pub(super) struct Pass {
     /// Of ours: its calls of the host that do the work, writes or, with nothing to do, reads. Of the limit: the time
     /// between the first request and the last answer.
     pub(super) stage: Option<Stage>,
+    /// Of ours: its calls that write.
+    pub(super) writes: Option<usize>,
     /// Keys below CoreDNS's path afterwards.
     pub(super) keys: u64,
     /// Load average of the last minute, before it began.
@@ -155,6 +157,7 @@ async fn round_of_ours(fleet: Fleet) -> anyhow::Result<(Vec<Pass>, Vec<Keys>)> {
             usage: ended.usage,
             requests,
             stage: trace::stage(&calls, worked),
+            writes: Some(trace::stage(&calls, &["apply"]).map_or(0, |stage| stage.calls)),
             keys: state.len() as u64,
             load,
         });
@@ -181,6 +184,7 @@ async fn round_of_peer(peer: &Peer, fleet: Fleet) -> anyhow::Result<Vec<Pass>> {
             usage: ended.usage,
             requests,
             stage: None,
+            writes: None,
             keys: keys(&etcd).await?.len() as u64,
             load,
         });

@@ -35,7 +35,7 @@ impl<T: Serialize> Report<T> {
     /// # Errors
     /// When a file cannot be written, or the README has no such lines.
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
-        let pictures = self.pictures.iter().map(|(file, _)| format!("\n![{file}](results/{file})\n"));
+        let pictures = self.pictures.iter().map(|(file, _)| format!("\n\n![{file}](results/{file})"));
         let text = format!("{}\n\n{}{}", self.machine.line(), self.text.trim_end(), pictures.collect::<String>());
         println!("{text}");
         let results = folder().join("results");

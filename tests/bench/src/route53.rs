@@ -18,8 +18,9 @@ use crate::workload::{Edition, Fleet, Levels, ZONE};
 /// What to measure.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Arguments {
-    /// Services, each with four names: global, region, two zones
-    #[arg(long, default_value_t = 2_500)]
+    /// Services, each with four names: global, region, two zones. With their TXT sets more than 1,999 are above the
+    /// 10,000 sets that AWS grants a zone, and ours leaves out what is above
+    #[arg(long, default_value_t = 1_999)]
     services: u32,
     /// Measure without the peer
     #[arg(long)]
@@ -171,19 +172,28 @@ fn text(arguments: &Arguments, passes: &[Pass], with_peer: bool) -> String {
         }
     }
     let created = passes.iter().find(|pass| pass.side == "ours" && pass.step == "create");
+    // Six addresses of a service and the one value of its TXT set; AWS takes 1,000 values in a call.
+    let floor = (u64::from(arguments.services) * 7).div_ceil(1_000);
     let mut budgets = Table::new(["budget", "found", "met"]);
-    if let Some(Pass { calls, .. }) = created.filter(|_| arguments.services == 2_500) {
+    if let Some(Pass { calls, .. }) = created {
+        // The budgets are for 10,000 names, which no zone holds beside their TXT sets unless AWS grants it more.
+        let scale = |calls: u64| {
+            f64::from(u32::try_from(calls).unwrap_or(u32::MAX)) * 10_000.0 / (f64::from(arguments.services) * 4.0)
+        };
         let verdict = |met: bool| if met { "yes" } else { "no" }.to_owned();
-        let (changes, all) = (calls.change, f64::from(u32::try_from(calls.all()).unwrap_or(u32::MAX)) / CALLS_A_SECOND);
-        budgets.row(["10,000 created: ≤ 14 change calls".to_owned(), count(changes), verdict(changes <= 14)]);
+        let (changes, all) = (scale(calls.change), scale(calls.all()) / CALLS_A_SECOND);
+        let found = format!("{} for {}, {changes:.1} for 10,000", calls.change, count(names));
+        budgets.row(["10,000 created: ≤ 14 change calls".to_owned(), found, verdict(changes <= 14.0)]);
         budgets.row(["10,000 created: < 4 s at 5 calls a second".to_owned(), seconds(all), verdict(all < 4.0)]);
     }
     let peer = if with_peer { "" } else { "The peer was not measured: there was no program (`--peer` builds it).\n\n" };
     format!(
         "{} services in two zones of one region: {} names, four for each. `all at 5/s` is computed: all calls at the \
-         five a second that AWS grants an account.\n\n{peer}{}\nBudgets:\n\n{}",
+         five a second that AWS grants an account. They have {} addresses, which with one TXT value for each service \
+         no client creates in less than {floor} calls of 1,000 values.\n\n{peer}{}\nBudgets:\n\n{}",
         count(u64::from(arguments.services)),
         count(names),
+        count(u64::from(arguments.services) * 6),
         table.markdown(),
         budgets.markdown()
     )

@@ -100,6 +100,7 @@ impl Peer {
         let mut command = Command::new(&self.program);
         command.args(["--source=connector", "--registry=txt", "--txt-owner-id=bench", "--policy=sync", "--once"]);
         command.args(["--managed-record-types=A", "--managed-record-types=CNAME", "--log-level=warning"]);
+        command.arg("--metrics-address=127.0.0.1:0");
         command.arg(format!("--connector-source-server={}", connector.address)).args(provider);
         command.arg(format!("--domain-filter={ZONE}")).envs(variables.iter().copied());
         child::run(&command, &[0]).context("external-dns --once")

@@ -79,6 +79,7 @@ impl Limit {
                 step,
                 usage: ended.usage,
                 stage: Some(Stage { calls: usize::try_from(requests.values().sum::<u64>())?, seconds }),
+                writes: None,
                 requests,
                 keys: keys(&etcd).await?.len() as u64,
                 load,

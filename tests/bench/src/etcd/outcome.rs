@@ -36,8 +36,8 @@ impl Outcome {
         };
         format!(
             "Time: median of all rounds, in brackets the fastest and the slowest.\n{peer}\n{}\n\
-             What it took: requests as etcd counted them (those of `ours` include six for its leadership: a lease \
-             taken, kept and given back), processor time and peak memory of the process.\n\n{}\n\
+             What it took: requests as etcd counted them (ours has seven beside its work: the first of a connection, and a \
+             leadership that is taken, watched and given back), processor time and peak memory of the process.\n\n{}\n\
              Reading the source alone, with the reader of the daemon:\n\n{}\nBudgets:\n\n{}",
             self.times().markdown(),
             self.costs().markdown(),
@@ -197,6 +197,8 @@ impl Outcome {
         let cpu = Some(())
             .and_then(|()| Some(median(self.cpu(nothing, Side::Peer))? / median(self.cpu(nothing, Side::Ours))?));
         add("50,000, nothing to do: ≥ 20× less CPU", cpu, &times, &at_least(20.0));
+        let writes = self.passes(nothing, Side::Ours).filter_map(|pass| i64::try_from(pass.writes?).ok()).max();
+        add("50,000, nothing to do: 0 writes", writes.map(whole), &plain, &at_most(0.0));
         add("50,000, 1 % changes: ≥ 20× faster", faster(row(50_000, Step::Change)), &times, &at_least(20.0));
         let delete = row(50_000, Step::Delete);
         add("50,000 deleted: ≥ 40× faster", faster(delete), &times, &at_least(40.0));

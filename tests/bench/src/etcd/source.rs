@@ -32,7 +32,8 @@ pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Reading>> {
         let fleet = Fleet { services: names, clusters: addresses, edition: Edition::First };
         for (form, text) in [("JSON", fleet.json()), ("YAML", fleet.yaml())] {
             eprintln!("etcd: reading {names} names of {addresses} from {form}");
-            let file = folder.path().join("dump");
+            // The ending of its name tells the form.
+            let file = folder.path().join(format!("dump.{}", form.to_lowercase()));
             std::fs::write(&file, &text)?;
             for _ in 0..arguments.rounds {
                 let mut command = Command::new(std::env::current_exe()?);
