@@ -157,10 +157,9 @@ async fn the_standby_finishes_what_a_killed_leader_began_to_write() {
     first.kill();
     let written = real.etcd.list("/skydns/").await.len();
     assert!(written < KEYS, "{written} keys: not in the middle");
-    // What is there now stays, or is added to.
+    // What is there now stays, and is added to.
     let seen = real.world.ask(bulk.keys()).await;
-    real.world.found(seen);
-    real.world.expect(bulk.clone());
+    real.world.expect_from(seen, bulk);
     real.world.settle("the other one finishes").await;
     second.assert_runs();
     assert!(second.log().contains("this process leads"), "{}", second.log());

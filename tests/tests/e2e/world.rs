@@ -178,6 +178,12 @@ impl World {
         self.next = next;
     }
 
+    /// As [`World::expect`] in the middle of a change, of which so much was seen that it must not go again.
+    pub(crate) fn expect_from(&mut self, seen: Truth, next: Truth) {
+        self.truth = seen;
+        self.expect(next);
+    }
+
     /// A server may be away: clients may get no answer, but still no empty or wrong one.
     pub(crate) fn allow_silence(&mut self) {
         if self.gaps {
