@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod ask;
+pub mod cluster_dns;
 pub mod clusters;
 pub mod config;
 pub mod daemon;
