@@ -22,7 +22,7 @@ use super::credential;
 use super::endpoint::{Endpoint, Transport};
 use super::error::{Asked, NAME, Refusal, error, unanswered};
 use super::wire::{List, OperationStatus, RecordSet, ZoneResource};
-use crate::cloud::{Bucket, Call, Failure, Fate, Turn};
+use crate::cloud::{Ahead, Bucket, Call, Failure, Fate, Turn};
 
 const API_VERSION: &str = "2018-05-01";
 /// How often the end of a zone's deletion is asked for, where Azure does not say.
@@ -267,15 +267,14 @@ impl Api {
         }
     }
 
-    /// Takes what the creation of a set pays, ahead of it; false when it is not granted in that time.
-    pub(super) async fn reserve(&self, apex: &Fqdn, turn: Turn, time_left: &TimeLeft) -> bool {
+    /// Takes what the creation of a set pays, ahead of it; `None` when it is not granted in that time.
+    pub(super) async fn reserve(&self, apex: &Fqdn, turn: Turn, time_left: &TimeLeft) -> Option<Vec<Ahead>> {
         let of_zone = self.zone_bucket(apex, Operation::Create);
+        let mut ahead = Vec::new();
         for bucket in of_zone.iter().chain([&self.writes]) {
-            if bucket.pay(turn, time_left).await.is_err() {
-                return false;
-            }
+            ahead.push(bucket.pay_ahead(turn, time_left).await.ok()?);
         }
-        true
+        Some(ahead)
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply, Failure> {

@@ -38,7 +38,7 @@ use super::api::When;
 use super::claim::Metadata;
 use super::convert::{self, etag, relative};
 use super::error::{NAME, error};
-use crate::cloud::{Failure, Fate, Turn};
+use crate::cloud::{Ahead, Failure, Fate, Turn};
 
 /// The first deletion of a type change is not sent with less time than this, and what follows it has this time even
 /// where the caller's ends, so that its name is not left empty for want of time.
@@ -102,7 +102,7 @@ impl AzureDns {
         }
         // From the first deletion on a name is empty, or lacks a type, until the unit is done.
         let mut begun: Option<Instant> = None;
-        let mut paid = 0;
+        let mut paid: Vec<Vec<Ahead>> = Vec::new();
         while let Some(place) = order.pop_front() {
             if begun.is_none() && context.is_over() {
                 break;
@@ -112,14 +112,12 @@ impl AzureDns {
             let time_left = context.time_left.as_ref().map(|left| time_for(left, is_first, begun));
             let turn = if begun.is_some() { Turn::Urgent } else { Turn::from(context.lane) };
             if is_first {
-                paid = order.iter().filter(|later| unit.changes[**later].before.is_none()).count();
-                if !self.reserve(apex, paid, turn, time_left.as_ref()).await {
-                    break;
-                }
+                let creations = order.iter().filter(|later| unit.changes[**later].before.is_none()).count();
+                let Some(granted) = self.reserve(apex, creations, turn, time_left.as_ref()).await else { break };
+                paid = granted;
             }
-            let is_paid = paid > 0 && change.before.is_none();
-            paid -= usize::from(is_paid);
-            let when = When { turn, time_left: time_left.as_ref(), is_paid };
+            let ahead = if change.before.is_none() { paid.pop() } else { None };
+            let when = When { turn, time_left: time_left.as_ref(), is_paid: ahead.is_some() };
             let mut told = self.apply_change(apex, change, when).await;
             if let Err(failure) = told {
                 let is_lost = failure.fate == Fate::Unknown && (is_first || begun.is_some());
@@ -159,15 +157,20 @@ impl AzureDns {
     }
 
     /// Takes what so many creations pay, before the deletion that makes room for them.
-    async fn reserve(&self, apex: &Fqdn, creations: usize, turn: Turn, time_left: Option<&TimeLeft>) -> bool {
+    async fn reserve(
+        &self,
+        apex: &Fqdn,
+        creations: usize,
+        turn: Turn,
+        time_left: Option<&TimeLeft>,
+    ) -> Option<Vec<Vec<Ahead>>> {
         let end = Instant::now() + TIME_FOR_A_TURN;
         let until_end: TimeLeft = Arc::new(move || end.saturating_duration_since(Instant::now()));
+        let mut paid = Vec::new();
         for _ in 0..creations {
-            if !self.api.reserve(apex, turn, time_left.unwrap_or(&until_end)).await {
-                return false;
-            }
+            paid.push(self.api.reserve(apex, turn, time_left.unwrap_or(&until_end)).await?);
         }
-        true
+        Some(paid)
     }
 
     async fn apply_change(&self, apex: &Fqdn, change: &Change, when: When<'_>) -> Result<Outcome, Failure> {

@@ -61,6 +61,9 @@ struct State {
     /// Tokens a second as of now, at most what is granted.
     rate: f64,
     tokens: f64,
+    /// Tokens that were taken ahead of their calls. The bucket fills up to so many less, since these calls may go at
+    /// any time.
+    ahead: u32,
     filled: Instant,
     closed_until: Option<Instant>,
     halved: Option<Instant>,
@@ -83,6 +86,7 @@ impl Bucket {
             burst,
             rate: rate.per_second,
             tokens: burst,
+            ahead: 0,
             filled: Instant::now(),
             closed_until: None,
             halved: None,
@@ -120,6 +124,14 @@ impl Bucket {
         }
     }
 
+    /// As [`Bucket::pay`], for a call that comes later: while it lives, what this gives stands for that call.
+    #[cfg(any(feature = "azure", test))]
+    pub(crate) async fn pay_ahead(&self, turn: Turn, time_left: &TimeLeft) -> Result<Ahead, TooLate> {
+        self.pay(turn, time_left).await?;
+        self.0.lock().ahead += 1;
+        Ok(Ahead(self.0.clone()))
+    }
+
     /// The host throttled a call: slower from now on, and nothing before `pause` where it said so.
     pub(crate) fn throttled(&self, pause: Option<Duration>) {
         let now = Instant::now();
@@ -150,6 +162,23 @@ impl Bucket {
     }
 }
 
+/// A token that was taken ahead of its call; to be dropped once that is made, or is not made after all.
+#[cfg(any(feature = "azure", test))]
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Ahead(Arc<Shared>);
+
+#[cfg(any(feature = "azure", test))]
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.fill(Instant::now()); // up to now by so many less
+        state.ahead -= 1;
+        drop(state);
+        self.0.moved.notify_waiters();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Every change leaves the state whole, so a panic elsewhere does not spoil it.
@@ -166,7 +195,7 @@ enum Turns {
 impl State {
     fn fill(&mut self, now: Instant) {
         let grown = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
-        self.tokens = (self.tokens + grown).min(self.burst);
+        self.tokens = (self.tokens + grown).min(self.burst - f64::from(self.ahead)).max(0.0);
         self.filled = now;
     }
 
@@ -239,6 +268,8 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Pay(Turn),
+        /// The call is made so many milliseconds after it was granted.
+        Ahead(Turn, u16),
         Throttled(Option<u16>),
         Accepted,
         Pass(u16),
@@ -247,7 +278,8 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let turn = prop_oneof![Just(Turn::Urgent), Just(Turn::Point), Just(Turn::Bulk)];
         let step = prop_oneof![
-            6 => turn.prop_map(Step::Pay),
+            6 => turn.clone().prop_map(Step::Pay),
+            2 => (turn, 0..5000u16).prop_map(|(turn, ms)| Step::Ahead(turn, ms)),
             1 => proptest::option::of(0..3000u16).prop_map(Step::Throttled),
             3 => Just(Step::Accepted),
             3 => (0..800u16).prop_map(Step::Pass),
@@ -268,6 +300,16 @@ mod tests {
                             let (bucket, sender) = (bucket.clone(), sender.clone());
                             calls.spawn(async move {
                                 if bucket.pay(turn, &left(60)).await.is_ok() {
+                                    _ = sender.send(Instant::now());
+                                }
+                            });
+                            tokio::task::yield_now().await;
+                        }
+                        Step::Ahead(turn, ms) => {
+                            let (bucket, sender) = (bucket.clone(), sender.clone());
+                            calls.spawn(async move {
+                                if let Ok(_ahead) = bucket.pay_ahead(turn, &left(60)).await {
+                                    tokio::time::sleep(Duration::from_millis(ms.into())).await;
                                     _ = sender.send(Instant::now());
                                 }
                             });

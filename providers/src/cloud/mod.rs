@@ -7,6 +7,8 @@
 mod bucket;
 mod call;
 
+#[cfg(feature = "azure")]
+pub(crate) use bucket::Ahead;
 pub(crate) use bucket::{Bucket, Turn};
 pub(crate) use call::{Call, Failure, Fate};
 

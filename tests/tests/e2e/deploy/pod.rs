@@ -132,6 +132,11 @@ impl Pod {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
+    /// The lines of the log that tell of a missing right.
+    pub(super) fn denials(&self) -> Vec<String> {
+        denials(&self.log())
+    }
+
     pub(super) async fn stop(&mut self) {
         self.daemon.take().unwrap().stop().await;
     }
@@ -245,4 +250,14 @@ fn write(folder: &Path, files: impl IntoIterator<Item = (String, String)>) {
             symlink(Path::new("..data").join(first), link).unwrap();
         }
     }
+}
+
+/// The lines of a log that tell of a missing right. The status is looked for as a word: a timestamp and an identity
+/// have such digits too.
+pub(super) fn denials(log: &str) -> Vec<String> {
+    let is_denial = |line: &&str| {
+        let mut words = line.split(|sign: char| !sign.is_alphanumeric());
+        line.contains("no right") || words.any(|word| word == "403" || word.eq_ignore_ascii_case("forbidden"))
+    };
+    log.lines().filter(is_denial).map(str::to_owned).collect()
 }
