@@ -55,7 +55,7 @@ pub fn remove(corefile: &str, federation: &str) -> Result<String, Unreadable> {
     let mut rest = format!("{before}{after}");
     if after.is_empty() && !corefile.ends_with('\n') {
         // The line break before a block at the end of a text without one was added with the block.
-        rest.truncate(before.trim_end_matches('\r').strip_suffix('\n').unwrap_or(before).len());
+        rest.truncate(before.strip_suffix('\n').unwrap_or(before).len());
     }
     for (key, text) in zones(block)? {
         rest = rest.replacen(&block::zone_is_elsewhere(&key), &text, 1);
