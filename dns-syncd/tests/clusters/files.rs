@@ -173,13 +173,15 @@ async fn a_rotated_token_file_is_read_again() {
     write(&kubeconfigs.join("eu"), &fake.kubeconfig("x", "{tokenFile: ../token}"));
     let mut heard = Heard::of(folder(&kubeconfigs));
     heard.known("eu").await;
-    write(&files.path().join("token"), "new");
-    fake.accept_only("new");
-    fake.cut();
-    fake.put(SERVICES, service("web", "192.0.2.9"));
-    let told = |heard: &Heard| heard.services("eu").contains(&("web".into(), "192.0.2.9".into(), true));
-    heard.until("told with the new token", told).await;
-    assert!(!heard.was_unknown("eu"), "the new token lay there already");
+    for (token, address) in [("next", "192.0.2.7"), ("third", "192.0.2.8"), ("new", "192.0.2.9")] {
+        write(&files.path().join("token"), token);
+        fake.accept_only(token);
+        fake.cut();
+        fake.put(SERVICES, service("web", address));
+        let told = |heard: &Heard| heard.services("eu").contains(&("web".into(), address.into(), true));
+        heard.until("told with the new token", told).await;
+        assert!(!heard.was_unknown("eu"), "the token `{token}` lay there already");
+    }
     fake.accept_only("newer");
     fake.cut();
     heard.unknown("eu", "does not accept our credentials (401").await;

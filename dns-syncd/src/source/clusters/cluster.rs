@@ -77,11 +77,16 @@ impl<P: Picture> Teller<P> {
         loop {
             let way = self.way.borrow_and_update().clone();
             let (loss, is_known) = match way {
-                Ok(member) => match self.connected(&member, &mut positions).await {
-                    End::Lost(loss) => (loss, self.picture.is_told_known()),
-                    End::Again => continue,
-                    End::Unheard => return,
-                },
+                Ok(member) => {
+                    let (end, was_whole) = self.connected(&member, &mut positions).await;
+                    // The credentials of this connection were accepted: the next ones count anew.
+                    renewed &= !was_whole && matches!(end, End::Lost(_));
+                    match end {
+                        End::Lost(loss) => (loss, self.picture.is_told_known()),
+                        End::Again => continue,
+                        End::Unheard => return,
+                    }
+                }
                 // Wrong files are not asked again but looked at again.
                 Err(reason) => {
                     let news = self.picture.lost(&reason);
@@ -120,13 +125,14 @@ impl<P: Picture> Teller<P> {
         }
     }
 
-    /// One connection, from its credentials to its end.
-    async fn connected(&mut self, member: &Member, positions: &mut Positions) -> End {
+    /// One connection, from its credentials to its end; and whether everything was listed and watched, for a while.
+    async fn connected(&mut self, member: &Member, positions: &mut Positions) -> (End, bool) {
         self.picture.progress().begin();
         let connection = match member.connect(self.pace.limit).await {
             Ok(connection) => connection,
-            Err(loss) => return End::Lost(loss),
+            Err(loss) => return (End::Lost(loss), false),
         };
+        let begun = Instant::now();
         let api = Api { client: connection.client, limit: self.pace.limit };
         let expires = connection.valid_for.map(|left| Instant::now() + left);
         let (told, mut telling) = mpsc::channel(WAITING);
@@ -149,8 +155,9 @@ impl<P: Picture> Teller<P> {
         while let Ok((kind, told)) = telling.try_recv() {
             self.picture.take(kind, told, Instant::now());
         }
+        let was_whole = begun.elapsed() >= self.pace.short && self.picture.progress().is_complete();
         self.picture.progress().begin();
-        end
+        (end, was_whole)
     }
 
     async fn listen(
