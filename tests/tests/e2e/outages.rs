@@ -4,7 +4,7 @@
 //! the same and no further, and all is right again afterwards. Each shows in a metric, `clusters`, `explain` and one
 //! line of the log for each change of state.
 
-mod gate;
+pub(crate) mod gate;
 mod stage;
 mod trouble;
 
@@ -112,6 +112,46 @@ async fn the_daemon_restarts_while_a_cluster_is_away() {
     ] {
         stage.suffer_from_the_start(trouble).await;
     }
+    stage.real.world.finish().await;
+}
+
+/// Nobody is known then, so nothing changes, however long it takes. The first to come back is half of all: the other one
+/// has a grace from then on, which is long enough here.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn the_daemon_restarts_while_the_folder_of_kubeconfigs_is_unmounted() {
+    let mut stage = Stage::start(&pair()).await;
+    stage.restart_with(LONG_GRACE).await;
+    let folder = stage.real.kubeconfigs.path().to_owned();
+    let away = folder.with_extension("away");
+    for (is_empty, words) in [(false, "the folder cannot be read"), (true, "the folder has no kubeconfig")] {
+        stage.real.world.stop().await;
+        std::fs::rename(&folder, &away).unwrap();
+        if is_empty {
+            std::fs::create_dir(&folder).unwrap();
+        }
+        stage.real.world.start();
+        let told = format!("there is no cluster: {}: {words}", folder.display());
+        for member in pair() {
+            stage.shows_unknown_beside(&member.name, &["it is not in its source"], &[&told], 0).await;
+        }
+        assert!(stage.get("/status").await.is_some_and(|status| status.contains(&told)));
+        let begun = Instant::now();
+        while begun.elapsed() < LONG_GRACE + GRACE {
+            stage.real.world.settle("every record stays").await;
+        }
+        if is_empty {
+            std::fs::remove_dir(&folder).unwrap();
+        }
+        std::fs::rename(&away, &folder).unwrap();
+        for member in pair() {
+            // Unknown, why, and known again.
+            stage.shows_known(&member.name, 0, 3).await;
+        }
+        assert!(stage.get("/status").await.is_some_and(|status| !status.contains(&told)));
+        stage.real.world.settle("the folder is back").await;
+    }
+    stage.change("the folder is back").await;
     stage.real.world.finish().await;
 }
 
