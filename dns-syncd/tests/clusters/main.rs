@@ -3,6 +3,7 @@
 //! The servers are fakes on loopback. Nothing waits a fixed time: each step listens until the source has told it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod burst;
 mod fake;
 mod federation;
 mod files;
