@@ -1,8 +1,9 @@
 //! The leadership as a Kubernetes `Lease`, as `kubectl get lease` shows it.
 //!
 //! The holder renews by replacing the object at the version that it wrote last, so of two that take it at once one gets
-//! a conflict. Others judge by their own clock: a lease that has not changed for its duration since it was seen so first
-//! is over, whatever the times in it say. What else the record holds is in an annotation.
+//! a conflict. Others judge by their own clock, whatever the times in it say. They look at it often, count a renewal from
+//! the look before it, which did not see it yet, and take the lease at the moment when that was its duration ago: so it
+//! goes to another within its duration, and not before. What else the record holds is in an annotation.
 //!
 //! Credentials are read anew after an attempt that the server did not accept or that did not reach it, so they may be
 //! renewed in their files.
@@ -29,6 +30,11 @@ use crate::source::clusters::{chain, fill_from_plugin, plain, read_kubeconfig, u
 const ANNOTATION: &str = "dns-syncd.io/leader";
 /// The longest that a request may take; a lease is not renewed by an answer that comes later than that.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// Who stands by looks at the lease so many times in its duration. A look is one `get`.
+const LOOKS: u32 = 15;
+/// A renewal counts from the look before it, but from no longer ago than this part of the duration before it was seen: a
+/// look may have come late. That and the two thirds in which the leader writes leave more than a fifth between the two.
+const CREDIT: u32 = 10;
 /// Reads and writes of one attempt: taken from one that ran out, or made anew, after a conflict once more.
 const TRIES: usize = 3;
 
@@ -57,8 +63,18 @@ pub struct LeaseElection {
     clock: Arc<dyn BootClock>,
     /// As this process wrote it last.
     ours: Option<Lease>,
-    /// As another process wrote it, and when it was seen so first.
-    theirs: Option<(LeaseSpec, Duration)>,
+    /// As another process wrote it.
+    theirs: Option<Theirs>,
+    /// When the last look at it began that was answered.
+    looked: Option<Duration>,
+}
+
+/// A lease of another process.
+#[derive(Debug)]
+struct Theirs {
+    spec: LeaseSpec,
+    /// When it is over, unless it is another one by then.
+    ends: Duration,
 }
 
 impl LeaseElection {
@@ -88,6 +104,7 @@ impl LeaseElection {
             clock,
             ours: None,
             theirs: None,
+            looked: None,
         }
     }
 
@@ -157,6 +174,12 @@ impl LeaseElection {
         }
     }
 
+    /// Reads the lease; gives when that began as well.
+    async fn look(&self) -> Result<(Option<Lease>, Duration), Failure> {
+        let begun = self.clock.now();
+        Ok((self.within("reading", self.leases.get_opt(&self.name)).await?, begun))
+    }
+
     /// The lease is another process's, and not over by this process's clock.
     fn is_taken(&mut self, lease: &Lease, record: &Record) -> bool {
         let spec = lease.spec.clone().unwrap_or_default();
@@ -165,27 +188,31 @@ impl LeaseElection {
             return false;
         }
         let now = self.clock.now();
+        if let Some(theirs) = &self.theirs
+            && theirs.spec == spec
+        {
+            return now < theirs.ends;
+        }
         let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         let duration = seconds.map_or(self.duration, Duration::from_secs);
-        match &self.theirs {
-            Some((seen, since)) if *seen == spec => now < since.saturating_add(duration),
-            _ => {
-                self.theirs = Some((spec, now));
-                true
-            }
-        }
+        // At that look it was not written yet.
+        let since = self.looked.map_or(now, |before| before.max(now.saturating_sub(duration / CREDIT)));
+        self.theirs = Some(Theirs { spec, ends: since.saturating_add(duration) });
+        true
     }
 
     /// Takes or renews it.
     async fn take(&mut self, record: &Record) -> Result<Seat, Failure> {
         let mut known = self.ours.clone();
         for _ in 0..TRIES {
-            let lease = match known.take() {
-                Some(ours) => Some(ours),
-                None => self.within("reading", self.leases.get_opt(&self.name)).await?,
+            let (lease, looked) = match known.take() {
+                Some(ours) => (Some(ours), self.looked),
+                None => self.look().await.map(|(lease, begun)| (lease, Some(begun)))?,
             };
+            let is_taken = lease.as_ref().is_some_and(|lease| self.is_taken(lease, record));
+            self.looked = looked;
             if let Some(lease) = &lease
-                && self.is_taken(lease, record)
+                && is_taken
             {
                 self.ours = None;
                 return Ok(Seat::Taken(of(lease)));
@@ -228,8 +255,11 @@ impl Election for LeaseElection {
         taken.map_err(|failure| failure.error)
     }
 
+    /// Nobody tells: it is looked at again soon, and at the moment when it is over.
     async fn changed(&mut self) {
-        std::future::pending::<()>().await;
+        let Some(theirs) = &self.theirs else { return std::future::pending().await };
+        let left = theirs.ends.saturating_sub(self.clock.now());
+        tokio::time::sleep(left.min(self.duration / LOOKS)).await;
     }
 
     async fn resign(&mut self) {

@@ -6,12 +6,13 @@
 //! - [`Election`] is the place where the leadership lies: [`LeaseElection`] a Kubernetes `Lease`, [`EtcdElection`] a key
 //!   in the provider's etcd. It takes, renews or gives up, one request each, and decides nothing.
 //! - [`Campaign`] runs for the leadership as long as the process lives: a fifth of the lease after each attempt comes
-//!   the next, or at once when the place changes; after one that failed nothing shortens the wait.
+//!   the next, or at once when the place changes or may have; after one that failed nothing shortens the wait.
 //! - [`Leader`] is what all others see: whether this process leads now, and what a write must carry.
 //!
 //! **Time.** A lease counts from the begin of the attempt that took or renewed it, on a clock that goes on while the
 //! machine is suspended ([`BootClock`]). After two thirds of it nothing more is sent, so a third is left for a call that
-//! is on its way. A process that slept longer finds its time over before it sends anything.
+//! is on its way (with a `Lease` at least 7/30: others may count from a tenth before they saw it). A process that slept
+//! longer finds its time over before it sends anything.
 //!
 //! **Fence.** In etcd the leader's key is compared in each transaction, so even what was sent in time and arrives late
 //! changes nothing. The clouds and a `Lease` have no such compare: there a late write conflicts (exact pre-images,
@@ -25,8 +26,9 @@
 //! `memory` have no place for such a key that others would not see in DNS, so there two daemons of one claim cannot tell;
 //! `embedded` locks its `data-dir`.
 //!
-//! A graceful end gives the leadership up, and another process has it at once (etcd) or with its next attempt (`Lease`).
-//! After a crash it runs out with the lease.
+//! A graceful end gives the leadership up, and another process has it at once (etcd) or with its next look, of which
+//! there are fifteen in a lease (`Lease`). After a crash another has it when the lease is over, counted from its last
+//! renewal.
 
 mod campaign;
 mod clock;

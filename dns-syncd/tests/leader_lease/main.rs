@@ -1,20 +1,19 @@
-//! The `Lease` of a Kubernetes cluster, against a small API server in this process: it keeps resource versions and
-//! refuses a write at an old one, as the real one does.
+//! The `Lease` of a Kubernetes cluster, against a small API server in this process.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
+mod takeover;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use dns_syncd::leader::{BootClock, Election as _, ElectionError, LeaseElection, LeaseOptions, Record, Seat};
-use serde_json::{Value, json};
+use serde_json::json;
+
+use self::cluster::{Cluster, serve};
 
 /// Stands still until it is told.
 #[derive(Debug, Default)]
@@ -22,93 +21,18 @@ struct TestClock(AtomicU64);
 
 impl TestClock {
     fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
+        self.pass_millis(1000 * seconds);
+    }
+
+    fn pass_millis(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
     }
 }
 
 impl BootClock for TestClock {
     fn now(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::Relaxed))
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
-}
-
-#[derive(Debug, Default)]
-struct Cluster {
-    lease: Mutex<Option<Value>>,
-    version: AtomicU64,
-    /// Answers every request with this status.
-    refuses: Mutex<Option<u16>>,
-    /// The only token that it accepts.
-    token: Mutex<Option<&'static str>>,
-}
-
-impl Cluster {
-    fn spec(&self) -> Value {
-        self.lease.lock().unwrap().as_ref().unwrap()["spec"].clone()
-    }
-
-    /// Somebody else writes.
-    fn set(&self, change: impl Fn(&mut Value)) {
-        let mut lease = self.lease.lock().unwrap();
-        let lease = lease.as_mut().unwrap();
-        change(lease);
-        lease["metadata"]["resourceVersion"] = json!(self.next());
-    }
-
-    fn next(&self) -> String {
-        (self.version.fetch_add(1, Ordering::Relaxed) + 1).to_string()
-    }
-}
-
-fn refusal(code: u16, reason: &str) -> Response {
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": format!("leases.coordination.k8s.io \"fed\": {reason}"), "reason": reason, "code": code,
-    });
-    (StatusCode::from_u16(code).unwrap(), Json(status)).into_response()
-}
-
-async fn answer(State(cluster): State<Arc<Cluster>>, method: Method, headers: HeaderMap, body: String) -> Response {
-    let token = cluster.token.lock().unwrap().map(|token| format!("Bearer {token}"));
-    if token.is_some_and(|token| headers.get(AUTHORIZATION).is_none_or(|sent| *sent != *token)) {
-        return refusal(401, "Unauthorized");
-    }
-    if let Some(code) = *cluster.refuses.lock().unwrap() {
-        return refusal(code, "Refused");
-    }
-    let mut held = cluster.lease.lock().unwrap();
-    let stored = || -> Value {
-        let mut lease: Value = serde_json::from_str(&body).unwrap();
-        lease["metadata"]["resourceVersion"] = json!(cluster.next());
-        lease
-    };
-    match (method, held.as_ref()) {
-        (Method::GET, Some(lease)) => Json(lease.clone()).into_response(),
-        (Method::POST, None) => {
-            *held = Some(stored());
-            Json(held.clone()).into_response()
-        }
-        (Method::POST, Some(_)) => refusal(409, "AlreadyExists"),
-        (Method::PUT, Some(lease)) => {
-            let sent: Value = serde_json::from_str(&body).unwrap();
-            if sent["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] {
-                return refusal(409, "Conflict");
-            }
-            *held = Some(stored());
-            Json(held.clone()).into_response()
-        }
-        (_, None) => refusal(404, "NotFound"),
-        _ => refusal(405, "MethodNotAllowed"),
-    }
-}
-
-/// The address at which the cluster answers from now on.
-async fn serve(cluster: &Arc<Cluster>) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer).with_state(cluster.clone());
-    tokio::spawn(async { axum::serve(listener, router).await });
-    url
 }
 
 /// A cluster, and a way to make processes that run for its lease.
@@ -165,6 +89,45 @@ async fn a_lease_that_nobody_renews_is_over_by_the_watchers_own_clock() {
     }
     assert_ne!(term(second.attempt(&record("second")).await), begun);
     assert_eq!(first.attempt(&record("first")).await.unwrap(), Seat::Taken(record("second")), "it was away too long");
+}
+
+/// It was renewed after the look before, so it is over no later than its duration after that.
+#[tokio::test]
+async fn a_renewal_counts_from_the_look_before_it() {
+    let (_cluster, process) = start().await;
+    let ((mut first, _), (mut second, clock)) = (process(), process());
+    let (one, two) = (record("first"), record("second"));
+    term(first.attempt(&one).await);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()));
+    term(first.attempt(&one).await);
+    clock.pass(1);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()));
+    clock.pass_millis(13_999);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()), "it may be older by a second, not more");
+    clock.pass_millis(1);
+    assert!(term(second.attempt(&two).await) > 0);
+}
+
+/// When it was renewed is not known then, and may be just now.
+#[tokio::test]
+async fn a_look_that_comes_late_gives_the_leader_nearly_all_its_time() {
+    let (cluster, process) = start().await;
+    let ((mut first, _), (mut second, clock)) = (process(), process());
+    let (one, two) = (record("first"), record("second"));
+    term(first.attempt(&one).await);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()));
+    *cluster.refuses.lock().unwrap() = Some(500);
+    for _ in 0..4 {
+        clock.pass(3);
+        assert!(second.attempt(&two).await.is_err());
+    }
+    *cluster.refuses.lock().unwrap() = None;
+    term(first.attempt(&one).await);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()));
+    clock.pass_millis(13_499);
+    assert_eq!(second.attempt(&two).await.unwrap(), Seat::Taken(one.clone()));
+    clock.pass_millis(1);
+    assert!(term(second.attempt(&two).await) > 0);
 }
 
 #[tokio::test]
