@@ -19,6 +19,7 @@ mod events;
 mod failover;
 mod federation;
 mod federation_v1;
+mod in_cluster;
 mod killed;
 mod life;
 mod members;

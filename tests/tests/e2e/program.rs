@@ -1,5 +1,7 @@
 //! The program `dns-syncd` as a process.
 
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -49,6 +51,39 @@ pub(crate) async fn call(config: &Path, arguments: &[&str]) -> Ended {
     Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+//----------- Container -----------------------------------------------
+
+/// What a program finds in a container of a cluster: how its API server is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Container {
+    /// Whom the variables name.
+    pub(crate) server: SocketAddr,
+    /// The folder with `ca.crt`, `namespace` and `token` that is mounted where clients look.
+    pub(crate) account: PathBuf,
+}
+
+/// Where clients look for them cannot be told: so nobody else sees what is there. The process keeps its id.
+const IN_CONTAINER: &str = "mount -t tmpfs none /var/run && mkdir -p /var/run/secrets/kubernetes.io && \
+                            ln -s \"$0\" /var/run/secrets/kubernetes.io/serviceaccount && exec \"$@\"";
+
+impl Container {
+    /// `dns-syncd run` in it.
+    pub(crate) fn run(&self, config: &Path) -> Command {
+        let mut command = Command::new("unshare");
+        command.env_clear().stdin(Stdio::null());
+        command.env("KUBERNETES_SERVICE_HOST", self.server.ip().to_string());
+        command.env("KUBERNETES_SERVICE_PORT", self.server.port().to_string());
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            command.arg("--map-root-user");
+        }
+        command.args(["--mount", "sh", "-c", IN_CONTAINER]).arg(&self.account);
+        command.arg(program()).args(["run", "--config"]).arg(config);
+        command
+    }
+}
+
+//----------- Daemon --------------------------------------------------
+
 /// `dns-syncd run`; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -58,9 +93,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(config: &Path, log: PathBuf) -> Self {
+        Self::of(command(config, &["run"]), log)
+    }
+
+    /// The same by this command.
+    pub(crate) fn of(mut command: Command, log: PathBuf) -> Self {
         let file = std::fs::File::create(&log).unwrap();
         let copy = file.try_clone().unwrap();
-        let child = command(config, &["run"]).stdout(file).stderr(copy).spawn().unwrap();
+        let child = command.stdout(file).stderr(copy).spawn().unwrap();
         Self { child, log }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dns_conformance::servers::{Answer, query, try_query};
@@ -121,6 +122,12 @@ impl World {
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "it runs already");
         self.daemon = Some(Daemon::start(&self.config(), self.folder.path().join("log")));
+    }
+
+    /// Starts it by this command.
+    pub(crate) fn start_as(&mut self, command: Command) {
+        assert!(self.daemon.is_none(), "it runs already");
+        self.daemon = Some(Daemon::of(command, self.folder.path().join("log")));
     }
 
     /// Kills the daemon.

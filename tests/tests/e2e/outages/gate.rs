@@ -1,6 +1,6 @@
 //! A gate in front of an API server: TLS ends here, so each request is seen and may be answered by the gate itself.
 //!
-//! One request for each connection, without a body, as the daemon sends them; each has a thread of its own.
+//! One request for each connection; each has a thread of its own.
 //! For trouble of the connection itself there is [`dns_conformance::servers::Wire`], which goes before the gate.
 
 use std::collections::BTreeSet;
@@ -151,8 +151,11 @@ impl Drop for Gate {
 
 type Client = StreamOwned<ServerConnection, TcpStream>;
 
-/// Its head, as it came.
-struct Request(String);
+/// As it came.
+struct Request {
+    head: String,
+    body: Vec<u8>,
+}
 
 impl Request {
     fn read(client: &mut Client) -> io::Result<Self> {
@@ -162,11 +165,19 @@ impl Request {
             client.read_exact(&mut octet)?;
             head.push(octet[0]);
         }
-        Ok(Self(String::from_utf8(head).map_err(io::Error::other)?))
+        let mut request = Self { head: String::from_utf8(head).map_err(io::Error::other)?, body: Vec::new() };
+        let length = request.header("content-length").map_or(Ok(0), str::parse).map_err(io::Error::other)?;
+        request.body.resize(length, 0);
+        client.read_exact(&mut request.body)?;
+        Ok(request)
+    }
+
+    fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
     }
 
     fn target(&self) -> &str {
-        self.0.split(' ').nth(1).unwrap_or_default()
+        self.head.split(' ').nth(1).unwrap_or_default()
     }
 
     fn path(&self) -> &str {
@@ -183,19 +194,21 @@ impl Request {
     }
 
     fn has_token(&self, token: &str) -> bool {
-        self.headers().any(|line| {
-            let (name, value) = line.split_once(": ").unwrap_or_default();
-            name.eq_ignore_ascii_case("authorization") && value == format!("Bearer {token}")
-        })
+        self.header("authorization") == Some(&*format!("Bearer {token}"))
+    }
+
+    fn header(&self, wanted: &str) -> Option<&str> {
+        let mut headers = self.headers().filter_map(|line| line.split_once(": "));
+        headers.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
     }
 
     fn headers(&self) -> impl Iterator<Item = &str> {
-        self.0.lines().skip(1).filter(|line| !line.is_empty())
+        self.head.lines().skip(1).filter(|line| !line.is_empty())
     }
 
     /// The same in this version of HTTP, for a connection of its own, and without compression.
-    fn forward(&self, version: &str) -> String {
-        let mut head = format!("GET {} {version}\r\nConnection: close\r\n", self.target());
+    fn forward(&self, version: &str) -> Vec<u8> {
+        let mut head = format!("{} {} {version}\r\nConnection: close\r\n", self.method(), self.target());
         for line in self.headers() {
             let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
             if name != "connection" && name != "accept-encoding" {
@@ -203,7 +216,7 @@ impl Request {
                 head += "\r\n";
             }
         }
-        head + "\r\n"
+        [(head + "\r\n").as_bytes(), &self.body].concat()
     }
 }
 
@@ -268,7 +281,7 @@ impl Shared {
         let name = ServerName::from(address.ip());
         let connection = ClientConnection::new(trust, name).map_err(io::Error::other)?;
         let mut upstream = StreamOwned::new(connection, stream);
-        upstream.write_all(request.forward(version).as_bytes())?;
+        upstream.write_all(&request.forward(version))?;
         upstream.flush()?;
         Ok(upstream)
     }
