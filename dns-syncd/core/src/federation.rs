@@ -245,14 +245,14 @@ impl Federation {
         self.unreadable.contains_key(service)
     }
 
-    /// The load balancer names that copies have, sorted.
-    pub fn host_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.hosts.services.keys()
+    /// The load balancer names of which the first copy came, or the last went, since this was asked.
+    pub fn take_changed_hosts(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.hosts.changed)
     }
 
-    /// Grows whenever [`Federation::host_names`] changes.
-    pub fn host_generation(&self) -> u64 {
-        self.hosts.generation
+    /// Whether a copy has this load balancer name.
+    pub fn has_host(&self, host: &str) -> bool {
+        self.hosts.services.contains_key(host)
     }
 
     /// The services with a copy behind this load balancer.
@@ -370,19 +370,22 @@ fn hosts_of(copy: &ServiceCopy) -> impl Iterator<Item = &Arc<str>> {
 #[derive(Clone, Debug, Default)]
 struct HostIndex {
     services: BTreeMap<Arc<str>, BTreeMap<ServiceId, usize>>,
-    /// Grows whenever a name comes or goes.
-    generation: u64,
+    /// Names that came or went.
+    changed: BTreeSet<Arc<str>>,
 }
 
 impl HostIndex {
     fn count(&mut self, service: &ServiceId, copy: Option<&ServiceCopy>, add: bool) {
         for host in copy.into_iter().flat_map(hosts_of) {
             let services = self.services.entry(host.clone()).or_default();
-            self.generation += u64::from(services.is_empty());
+            let is_new = services.is_empty();
             count(services, service.clone(), add);
-            if services.is_empty() {
+            let is_gone = services.is_empty();
+            if is_gone {
                 self.services.remove(host);
-                self.generation += 1;
+            }
+            if is_new || is_gone {
+                self.changed.insert(host.clone());
             }
         }
     }

@@ -123,6 +123,8 @@ pub struct Guard {
     bases: VecDeque<(Timestamp, usize)>,
     shown: VecDeque<(String, BTreeSet<ChangeDigest>)>,
     approved: BTreeMap<ChangeDigest, Timestamp>,
+    /// Grows whenever approvals come or end.
+    approvals: u64,
 }
 
 impl Guard {
@@ -144,9 +146,9 @@ impl Guard {
         }
     }
 
-    /// Judges what is planned and not written, approved changes left out of the count.
-    pub fn judge(&mut self, planned: LossCount, settings: &GuardSettings, now: Timestamp) -> Verdict {
-        self.forget(settings.window, now);
+    /// Judges what is planned and not written, approved changes left out of the count. What is over by now must have been
+    /// forgotten.
+    pub fn judge(&self, planned: LossCount, settings: &GuardSettings) -> Verdict {
         let base = self.bases.front().map_or(0, |(_, count)| *count);
         let share = |percent: u8| (base >= SMALLEST_BASE).then(|| base * usize::from(percent) / 100);
         let counted = planned + self.written_count;
@@ -159,9 +161,14 @@ impl Guard {
         }
     }
 
-    /// True while a person's approval holds.
-    pub fn has_approvals(&self, now: Timestamp) -> bool {
-        self.approved.values().any(|until| now < *until)
+    /// True while a person's approval may hold.
+    pub fn has_approvals(&self) -> bool {
+        !self.approved.is_empty()
+    }
+
+    /// Differs whenever something else is approved than before.
+    pub fn approvals(&self) -> u64 {
+        self.approvals
     }
 
     /// Whether a person approved this change.
@@ -192,6 +199,7 @@ impl Guard {
     pub fn approve(&mut self, hash: &str, now: Timestamp) -> bool {
         let Some((_, digests)) = self.shown.iter().find(|(known, _)| known == hash) else { return false };
         self.approved.extend(digests.iter().map(|digest| (*digest, now.plus(APPROVAL))));
+        self.approvals += 1;
         true
     }
 
@@ -200,7 +208,8 @@ impl Guard {
         self.written.front().map(|(at, _)| at.plus(window))
     }
 
-    fn forget(&mut self, window: Duration, now: Timestamp) {
+    /// Forgets losses that have left the window, and approvals that have ended.
+    pub fn forget(&mut self, window: Duration, now: Timestamp) {
         while let Some((_, losses)) = self.written.pop_front_if(|(at, _)| now >= at.plus(window)) {
             self.written_count -= [losses].into_iter().sum();
         }
@@ -208,7 +217,9 @@ impl Guard {
         while self.bases.get(1).is_some_and(|(at, _)| now >= at.plus(window)) {
             self.bases.pop_front();
         }
+        let approved = self.approved.len();
         self.approved.retain(|_, until| now < *until);
+        self.approvals += u64::from(self.approved.len() != approved);
     }
 }
 

@@ -42,52 +42,73 @@ pub enum HostAddresses {
 struct Host {
     answers: VecDeque<BTreeSet<IpAddr>>,
     negative_since: Option<Timestamp>,
-    /// It has been told that the grace of a negative answer is over.
-    over: bool,
     ask_at: Timestamp,
 }
 
 /// All host names in use.
 #[derive(Clone, Debug, Default)]
-pub struct Hosts(BTreeMap<Arc<str>, Host>);
+pub struct Hosts {
+    by_name: BTreeMap<Arc<str>, Host>,
+    /// When each is to be asked.
+    asks: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Since when answers have been negative; without those of which it has been told that their grace is over.
+    negative: BTreeSet<(Timestamp, Arc<str>)>,
+}
 
 impl Hosts {
-    /// Follows exactly these names: new ones are to be asked at once, others are forgotten.
-    pub fn follow(&mut self, names: &BTreeSet<Arc<str>>) {
-        self.0.retain(|name, _| names.contains(name));
-        for name in names {
-            self.0.entry(name.clone()).or_default();
+    /// Follows a name: a new one is to be asked at once.
+    pub fn follow(&mut self, name: &Arc<str>) {
+        if !self.by_name.contains_key(name) {
+            self.by_name.insert(name.clone(), Host::default());
+            self.asks.insert((Timestamp::default(), name.clone()));
+        }
+    }
+
+    /// Forgets a name.
+    pub fn forget(&mut self, name: &Arc<str>) {
+        let Some(host) = self.by_name.remove(name) else { return };
+        self.asks.remove(&(host.ask_at, name.clone()));
+        if let Some(since) = host.negative_since {
+            self.negative.remove(&(since, name.clone()));
         }
     }
 
     /// Takes an answer in; true when the addresses changed by it.
     pub fn answer(&mut self, name: &str, resolution: Resolution, grace: Duration, now: Timestamp) -> bool {
         let before = self.addresses(name, grace, now);
-        let Some(host) = self.0.get_mut(name) else { return false };
-        match resolution {
+        let Some((name, _)) = self.by_name.get_key_value(name) else { return false };
+        let name = name.clone();
+        let Some(host) = self.by_name.get_mut(&name) else { return false };
+        let pause = match resolution {
             Resolution::Addresses(addresses, ttl) => {
-                if host.negative_since.take().is_some_and(|since| now >= since.plus(grace)) {
-                    host.answers.clear();
+                if let Some(since) = host.negative_since.take() {
+                    self.negative.remove(&(since, name.clone()));
+                    if now >= since.plus(grace) {
+                        host.answers.clear();
+                    }
                 }
-                host.over = false;
-                host.ask_at = now.plus(ttl.clamp(SHORTEST, LONGEST));
                 host.answers.push_back(addresses);
                 if host.answers.len() > MERGED_ANSWERS {
                     host.answers.pop_front();
                 }
+                ttl.clamp(SHORTEST, LONGEST)
             }
             Resolution::Negative => {
-                host.negative_since.get_or_insert(now);
-                host.ask_at = now.plus(RETRY);
+                if host.negative_since.is_none() {
+                    host.negative_since = Some(now);
+                    self.negative.insert((now, name.clone()));
+                }
+                RETRY
             }
-            Resolution::Failed => host.ask_at = now.plus(RETRY),
-        }
-        before != self.addresses(name, grace, now)
+            Resolution::Failed => RETRY,
+        };
+        self.ask_at(&name, now.plus(pause));
+        before != self.addresses(&name, grace, now)
     }
 
     /// The addresses of a name.
     pub fn addresses(&self, name: &str, grace: Duration, now: Timestamp) -> HostAddresses {
-        let Some(host) = self.0.get(name) else { return HostAddresses::Pending };
+        let Some(host) = self.by_name.get(name) else { return HostAddresses::Pending };
         match host.negative_since {
             Some(since) if now >= since.plus(grace) => HostAddresses::Known(BTreeSet::new()),
             _ if host.answers.is_empty() => HostAddresses::Pending,
@@ -98,32 +119,34 @@ impl Hosts {
     /// The names whose negative answers have just outlived the grace, so that their addresses are gone by time alone.
     pub fn run_out(&mut self, grace: Duration, now: Timestamp) -> Vec<Arc<str>> {
         let mut names = Vec::new();
-        for (name, host) in &mut self.0 {
-            if !host.over && host.negative_since.is_some_and(|since| now >= since.plus(grace)) {
-                host.over = true;
-                names.push(name.clone());
-            }
+        while self.negative.first().is_some_and(|(since, _)| now >= since.plus(grace)) {
+            names.extend(self.negative.pop_first().map(|(_, name)| name));
         }
         names
     }
 
-    /// The names to ask now.
-    pub fn due(&self, now: Timestamp) -> Vec<Arc<str>> {
-        self.0.iter().filter(|(_, host)| host.ask_at <= now).map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Marks a name as being asked, so that it is not due again before an answer or a pause.
-    pub fn asked(&mut self, name: &str, now: Timestamp) {
-        if let Some(host) = self.0.get_mut(name) {
-            host.ask_at = now.plus(RETRY);
+    /// The names to ask now. Each is not due again before an answer or a pause.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<Arc<str>> {
+        let due: Vec<_> = self.asks.iter().take_while(|(at, _)| *at <= now).map(|(_, name)| name.clone()).collect();
+        for name in &due {
+            self.ask_at(name, now.plus(RETRY));
         }
+        due
     }
 
     /// When something is to be asked or runs out next.
     pub fn next_change(&self, grace: Duration, now: Timestamp) -> Option<Timestamp> {
-        let asks = self.0.values().map(|host| host.ask_at);
-        let ends = self.0.values().filter_map(|host| host.negative_since.map(|since| since.plus(grace)));
-        asks.chain(ends.filter(|end| *end > now)).min()
+        let ask = self.asks.first().map(|(at, _)| *at);
+        let end = self.negative.iter().map(|(since, _)| since.plus(grace)).find(|end| *end > now);
+        [ask, end].into_iter().flatten().min()
+    }
+
+    fn ask_at(&mut self, name: &Arc<str>, at: Timestamp) {
+        if let Some(host) = self.by_name.get_mut(name) {
+            self.asks.remove(&(host.ask_at, name.clone()));
+            host.ask_at = at;
+            self.asks.insert((at, name.clone()));
+        }
     }
 }
 
@@ -139,7 +162,7 @@ mod tests {
 
     fn host() -> Hosts {
         let mut hosts = Hosts::default();
-        hosts.follow(&BTreeSet::from(["lb.example".into()]));
+        hosts.follow(&"lb.example".into());
         hosts
     }
 
@@ -182,6 +205,19 @@ mod tests {
         );
         assert_eq!(hosts.addresses("lb.example", GRACE, end), HostAddresses::Known(BTreeSet::new()));
         assert_eq!(hosts.next_change(GRACE, Timestamp(2000)), Some(Timestamp(31_000)));
+        assert_eq!((hosts.run_out(GRACE, end), hosts.run_out(GRACE, end)), (vec!["lb.example".into()], Vec::new()));
         assert!(hosts.answer("lb.example", answered(&["192.0.2.9"]), GRACE, end));
+    }
+
+    #[test]
+    fn a_name_is_asked_at_once_then_after_a_pause_and_not_when_it_is_forgotten() {
+        let (mut hosts, name): (Hosts, Arc<str>) = (host(), "lb.example".into());
+        assert_eq!(hosts.take_due(Timestamp(0)), std::slice::from_ref(&name));
+        assert_eq!(hosts.take_due(Timestamp(29_999)), []);
+        hosts.follow(&name);
+        assert_eq!(hosts.take_due(Timestamp(30_000)), std::slice::from_ref(&name));
+        hosts.answer(&name, Resolution::Negative, GRACE, Timestamp(30_000));
+        hosts.forget(&name);
+        assert_eq!((hosts.take_due(Timestamp(100_000)), hosts.next_change(GRACE, Timestamp(0))), (vec![], None));
     }
 }

@@ -5,11 +5,13 @@
 //! In: events, snapshots, outcomes, the time · Out: change sets, reports · Pure: yes.
 
 mod inspect;
+mod judge;
 mod ledgers;
 mod outcome;
 mod queue;
 mod report;
 mod room;
+mod schedule;
 mod tally;
 mod unheard;
 
@@ -18,18 +20,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dnsprovider::capabilities::Atomicity;
-use dnsprovider::{Applied, Capabilities, Change, ChangeSet, Fqdn, Outcome, RrKey, Snapshot};
+use dnsprovider::{Applied, Capabilities, Change, ChangeSet, Fqdn, Outcome, RrKey, Snapshot, Unit};
 
 use crate::context::Context;
 use crate::desired::desired;
 use crate::event::{Place, ServiceId, SourceEvent, Timestamp};
 use crate::federation::{Departure, Dirty, Federation};
-use crate::guard::{Guard, Verdict, digest};
+use crate::guard::{Guard, Verdict};
 use crate::hosts::{Hosts, Resolution};
 use crate::losses::LossCount;
 use crate::memory::Memory;
 use crate::naming::Naming;
-use crate::plan::{ServicePlan, Urgency, names_emptied_once, plan_service, plan_strays};
+use crate::plan::{ServicePlan, Urgency, plan_service, plan_strays};
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
@@ -38,6 +40,8 @@ use crate::zone::ZoneView;
 
 pub use outcome::FollowUp;
 pub use tally::{SetState, Tally};
+
+use schedule::{Schedule, Wait};
 use unheard::Unheard;
 
 /// Names a plan: a service, or the names with our claim that belong to none.
@@ -65,6 +69,13 @@ struct Edit {
 }
 
 impl Batch {
+    /// Adds a unit of a plan.
+    fn put(&mut self, urgency: Urgency, key: &PlanKey, unit: Unit) {
+        self.urgency.get_or_insert(urgency);
+        self.plans.insert(key.clone());
+        self.changes.units.push(unit);
+    }
+
     /// The planned changes in the batch, each with what became of it.
     pub fn edits<'a>(&'a self, applied: &'a Applied) -> impl Iterator<Item = (&'a Change, Option<&'a Outcome>)> {
         let own = self.edits.is_none().then(|| self.changes.changes().map(|change| (change, &change.key)));
@@ -80,17 +91,6 @@ struct Failure {
     until: Timestamp,
     error: String,
 }
-
-/// A set that the host refused for good, on a host that takes the sets of a service together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct RefusedSet {
-    failure: Failure,
-    /// The service, or none for a stray.
-    plan: PlanKey,
-}
-
-/// While much is held its hash is not made anew more often; an older one approves what it covered.
-const HASH_PAUSE: Duration = Duration::from_secs(1);
 
 /// When a name was last written, and at which revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,19 +120,19 @@ pub struct Reconciler {
     quorum: Quorum,
     standings: Standings,
     hosts: Hosts,
-    /// The generation of host names that `hosts` follows.
-    followed: u64,
     zone: ZoneView,
     memory: Memory,
     lost_places: BTreeMap<Place, Timestamp>,
     ticked: Timestamp,
     dirty: BTreeSet<PlanKey>,
     plans: BTreeMap<PlanKey, ServicePlan>,
-    queue: BTreeSet<(Urgency, PlanKey)>,
+    schedule: Schedule,
     in_flight: BTreeSet<PlanKey>,
-    noticed: BTreeMap<Fqdn, u64>,
+    /// Names of plans in flight that somebody changed, with the newest revision.
+    noticed: BTreeMap<PlanKey, BTreeMap<Fqdn, u64>>,
     failures: BTreeMap<PlanKey, Failure>,
-    refused_sets: BTreeMap<RrKey, RefusedSet>,
+    /// Sets that the host refused for good, on a host that takes the sets of a service together.
+    refused_sets: BTreeMap<PlanKey, BTreeMap<RrKey, Failure>>,
     /// Plans of which the host refused several sets at once without saying which is at fault.
     one_by_one: BTreeSet<PlanKey>,
     written: BTreeMap<Fqdn, Written>,
@@ -140,10 +140,20 @@ pub struct Reconciler {
     guard: Guard,
     /// Losses that may be done though nobody said so.
     unheard: BTreeMap<RrKey, Unheard>,
+    /// What is planned and counts against the guard's budgets, together and by plan, none of which there is nothing; and
+    /// under which approvals it was counted.
     planned_losses: LossCount,
+    losses: BTreeMap<PlanKey, LossCount>,
+    counted_under: u64,
     /// How many sets more than now the plans ask for, by plan and together.
     growths: BTreeMap<PlanKey, usize>,
     growth: usize,
+    /// How often that has changed.
+    growth_changes: u64,
+    /// Services that had no set when their names were planned, until these stand.
+    newcomers: BTreeSet<ServiceId>,
+    /// For how much room and which growth it was decided which names wait.
+    room_found: Option<(usize, u64)>,
     /// The names that may not hold more sets than now, because the host has no room.
     without_room: BTreeSet<Fqdn>,
     verdict: Verdict,
@@ -169,14 +179,13 @@ impl Reconciler {
             quorum: Quorum::default(),
             standings: Standings::default(),
             hosts: Hosts::default(),
-            followed: 0,
             zone: ZoneView::for_host(&settings, capabilities),
             memory: Memory::default(),
             lost_places: BTreeMap::new(),
             ticked: Timestamp::default(),
             dirty: BTreeSet::new(),
             plans: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            schedule: Schedule::default(),
             in_flight: BTreeSet::new(),
             noticed: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -187,8 +196,13 @@ impl Reconciler {
             guard: Guard::default(),
             unheard: BTreeMap::new(),
             planned_losses: LossCount::default(),
+            losses: BTreeMap::new(),
+            counted_under: 0,
             growths: BTreeMap::new(),
             growth: 0,
+            growth_changes: 0,
+            newcomers: BTreeSet::new(),
+            room_found: None,
             without_room: BTreeSet::new(),
             verdict: Verdict::default(),
             hash: None,
@@ -276,11 +290,7 @@ impl Reconciler {
 
     /// The load balancer names to resolve now; each is given once per pause.
     pub fn hosts_to_resolve(&mut self, now: Timestamp) -> Vec<Arc<str>> {
-        let due = self.hosts.due(now);
-        for host in &due {
-            self.hosts.asked(host, now);
-        }
-        due
+        self.hosts.take_due(now)
     }
 
     /// Releases what is held under this hash; false when it was never shown.
@@ -303,12 +313,11 @@ impl Reconciler {
     pub fn plan(&mut self, now: Timestamp) {
         self.tick(now);
         for key in std::mem::take(&mut self.dirty) {
-            if self.in_flight.contains(&key) {
-                self.dirty.insert(key);
-                continue;
+            // What is on its way is marked again when it is back.
+            if !self.in_flight.contains(&key) {
+                let plan = self.plan_one(&key, now);
+                self.put_plan(key, plan, now);
             }
-            let plan = self.plan_one(&key, now);
-            self.put_plan(key, plan);
         }
         self.judge(now);
     }
@@ -357,11 +366,13 @@ impl Reconciler {
         for host in self.hosts.run_out(self.settings.unreachable_grace, now) {
             self.mark(Dirty::Services(self.federation.services_behind(&host)));
         }
-        if self.followed != self.federation.host_generation() {
-            self.followed = self.federation.host_generation();
-            let inside = |host: &Arc<str>| Fqdn::parse(host).is_ok_and(|name| name.is_at_or_below(&self.settings.zone));
-            let names = self.federation.host_names().filter(|host| !inside(host)).cloned().collect();
-            self.hosts.follow(&names);
+        for host in self.federation.take_changed_hosts() {
+            let is_inside = Fqdn::parse(&host).is_ok_and(|name| name.is_at_or_below(&self.settings.zone));
+            if self.federation.has_host(&host) && !is_inside {
+                self.hosts.follow(&host);
+            } else {
+                self.hosts.forget(&host);
+            }
         }
     }
 
@@ -376,48 +387,23 @@ impl Reconciler {
         }
     }
 
-    fn put_plan(&mut self, key: PlanKey, plan: ServicePlan) {
+    fn put_plan(&mut self, key: PlanKey, plan: ServicePlan, now: Timestamp) {
         if let Some(old) = self.plans.remove(&key) {
-            self.queue.remove(&(old.urgency(), key.clone()));
-            self.planned_losses -= old.losses();
+            self.schedule.take(old.urgency(), &key);
         }
         self.forget_refused(&key, &plan);
         self.forget_half_done(&key, &plan);
         self.count_growth(&key, &plan);
+        self.count_losses_of(&key, &plan, now);
         if plan.is_work() {
-            self.queue.insert((plan.urgency(), key.clone()));
+            let until = self.waits_until(&key, &plan, now);
+            let wait = until.map(|until| Wait { until: Some(until), is_barred: false });
+            self.schedule.put(plan.urgency(), key.clone(), wait);
         } else {
             self.failures.remove(&key);
         }
         if !plan.is_empty() {
-            self.planned_losses += plan.losses();
             self.plans.insert(key, plan);
-        }
-    }
-
-    fn judge(&mut self, now: Timestamp) {
-        self.find_room();
-        // What was approved does not count; only then are the changes looked at one by one.
-        let planned = if self.guard.has_approvals(now) {
-            let counts = |plan: &ServicePlan| {
-                let changes = plan.changes.iter().filter(|planned| !self.guard.is_approved(planned, now));
-                names_emptied_once(changes.map(|planned| planned.losses).sum())
-            };
-            self.plans.values().map(counts).fold(LossCount::default(), |all, one| all + one)
-        } else {
-            self.planned_losses
-        };
-        self.verdict = self.guard.judge(planned, &self.settings.guard, now);
-        if self.verdict.holds_nothing() {
-            (self.hash, self.hashed) = (None, None);
-        } else if self.settings.one_shot || self.hashed.is_none_or(|at| now >= at.plus(HASH_PAUSE)) {
-            let held = self.plans.values().flat_map(|plan| self.held_in(plan, now));
-            let digests = held.map(|(planned, _)| digest(planned)).collect();
-            self.hash = self.guard.show(digests);
-            self.hashed = Some(now);
-            self.hash_due = false;
-        } else {
-            self.hash_due = true;
         }
     }
 

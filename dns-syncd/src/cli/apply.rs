@@ -22,6 +22,14 @@ struct Applied {
     left: PlanReport,
 }
 
+impl Applied {
+    /// The changes that are done and those that are still to do. The plan may have had others: what somebody else changed
+    /// meanwhile is planned anew.
+    fn all(&self) -> usize {
+        self.written + self.left.changes.len()
+    }
+}
+
 pub(crate) async fn run(config: &Config, approve: Option<&str>) -> anyhow::Result<Exit> {
     let opened = open::provider(config, OpenMode::ReadWrite).await?;
     let settings = config.settings(&open::apex(config, &opened).await?)?;
@@ -51,16 +59,11 @@ async fn apply(config: &Config, approve: Option<&str>, opened: Opened, leader: L
     let applied = Applied { written: written.done, failed: written.failed, left: written.left };
     print(config, &applied, |applied| text(&planned, applied))?;
     if !applied.failed.is_empty() {
-        bail!(
-            "{} of {} changes failed: {}",
-            applied.left.changes.len(),
-            planned.changes.len(),
-            applied.failed.join("; ")
-        );
+        bail!("{} of {} changes failed: {}", applied.left.changes.len(), applied.all(), applied.failed.join("; "));
     }
     Ok(Exit::of(&applied.left))
 }
 
 fn text(planned: &PlanReport, applied: &Applied) -> String {
-    format!("{}{} of {} changes written\n", output::plan::text(planned), applied.written, planned.changes.len())
+    format!("{}{} of {} changes written\n", output::plan::text(planned), applied.written, applied.all())
 }

@@ -171,6 +171,8 @@ impl Pass {
         while let Some(Ok(answer)) = calls.join_next().await {
             done += self.walk.take(answer).done;
         }
+        let now = self.walk.now();
+        self.walk.reconciler.rehash(now);
         let left = self.report();
         if left.changes.is_empty() {
             failed.clear();

@@ -342,7 +342,7 @@ impl Walk {
             Answer::Written(batch, Ok(applied)) => self.written(batch, &applied, now),
             Answer::Written(batch, Err(error)) => {
                 tracing::warn!(error = error.chain(), "nothing of a batch was written");
-                self.reconciler.abandon(&batch, now);
+                self.reread.extend(self.reconciler.abandon(&batch, now));
                 self.writes.fail(error.retry(), now);
                 self.reread_zone |= error.kind() == ErrorKind::ZoneNotFound;
                 Taken { failed: vec![error.chain()], may_pass: error.retry() != RetryHint::Never, ..Taken::default() }

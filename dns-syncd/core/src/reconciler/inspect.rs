@@ -70,12 +70,12 @@ impl Reconciler {
 
     /// True when nothing is dirty, planned and writable, or in flight.
     pub fn is_settled(&self) -> bool {
-        self.dirty.is_empty() && self.in_flight.is_empty() && self.queue.is_empty()
+        self.dirty.is_empty() && self.in_flight.is_empty() && self.schedule.is_empty()
     }
 
     /// The errors of plans that failed, by service.
     pub fn failures(&self) -> impl Iterator<Item = (Option<&ServiceId>, &str)> {
-        let of_sets = self.refused_sets.values().map(|refused| (&refused.plan, &refused.failure));
+        let of_sets = self.refused_sets.iter().flat_map(|(key, sets)| sets.values().map(move |failure| (key, failure)));
         self.failures.iter().chain(of_sets).map(|(key, failure)| (key.as_ref(), &*failure.error))
     }
 
@@ -111,9 +111,10 @@ impl Reconciler {
         !self.dirty.is_empty()
     }
 
-    /// True when [`Reconciler::plan`] has looked at all that is known of this service.
+    /// True when [`Reconciler::plan`] has looked at all that is known of this service, and nothing of it is on its way.
     pub fn is_planned(&self, service: &ServiceId) -> bool {
-        !self.dirty.contains(&Some(service.clone()))
+        let key = Some(service.clone());
+        !self.dirty.contains(&key) && !self.in_flight.contains(&key)
     }
 
     /// True while a batch that concerns this name is out.
@@ -122,9 +123,16 @@ impl Reconciler {
     }
 
     /// How urgent the next batch may be; it may still turn out that everything is held.
-    pub fn next_urgency(&self, now: Timestamp) -> Option<Urgency> {
-        let waits = |key| self.failures.get(key).is_some_and(|failure| now < failure.until);
-        self.queue.iter().find(|(_, key)| !self.in_flight.contains(key) && !waits(key)).map(|(urgency, _)| *urgency)
+    pub fn next_urgency(&mut self, now: Timestamp) -> Option<Urgency> {
+        self.schedule.wake(now);
+        self.schedule.visited(1);
+        self.schedule.ready().next().map(|(urgency, _)| *urgency)
+    }
+
+    /// How many entries of the queue were looked at, put in or taken out so far: what choosing batches and times to wake
+    /// has cost.
+    pub fn queue_visits(&self) -> u64 {
+        self.schedule.visits()
     }
 
     /// Compares a page of the zone, read from `begun` on, with the view; gives the names that must be read again.

@@ -11,7 +11,7 @@ use dnsprovider::{
 };
 
 use super::outcome::{Fate, backoff};
-use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler, RefusedSet};
+use super::{Batch, Edit, Failure, FollowUp, PlanKey, Reconciler};
 use crate::event::{Place, Timestamp};
 use crate::ledger::{Ledger, place_of};
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
@@ -34,51 +34,40 @@ struct Group {
 //----------- Out ------------------------------------------------------------
 
 impl Reconciler {
-    /// As [`Reconciler::next_batch`].
-    pub(super) fn next_batch_with_ledgers(
-        &mut self,
+    /// Puts what is ready of a plan into a batch; false when it is full.
+    pub(super) fn take_with_ledgers(
+        &self,
+        (urgency, key): &(Urgency, PlanKey),
+        plan: &ServicePlan,
         now: Timestamp,
-        mut fits: impl FnMut(&Unit) -> bool,
-    ) -> Option<Batch> {
-        let mut batch = Batch { edits: Some(Vec::new()), ..Batch::default() };
-        'queue: for (urgency, key) in &self.queue {
-            if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
-                continue;
-            }
-            // As where claims are stored: no bulk work goes with failovers.
-            if !urgency.is_urgent() && batch.urgency.is_some_and(Urgency::is_urgent) {
-                break;
-            }
-            let Some(plan) = self.plans.get(key) else { continue };
-            for group in self.groups(key, plan, now) {
-                let put = |batch: &mut Batch, step: Step| {
-                    batch.urgency.get_or_insert(*urgency);
-                    batch.plans.insert(key.clone());
-                    batch.changes.units.push(step.unit);
-                    batch.edits.get_or_insert_default().extend(step.edits);
-                };
-                if let Some(step) = self.whole(&group).filter(|_| self.whole_calls) {
-                    if fits(&step.unit) {
-                        put(&mut batch, step);
-                        continue;
-                    }
-                    if !batch.changes.is_empty() {
-                        break 'queue;
-                    }
+        batch: &mut Batch,
+        fits: &mut impl FnMut(&Unit) -> bool,
+    ) -> bool {
+        let put = |batch: &mut Batch, step: Step| {
+            batch.put(*urgency, key, step.unit);
+            batch.edits.get_or_insert_default().extend(step.edits);
+        };
+        for group in self.groups(key, plan, now) {
+            if let Some(step) = self.whole(&group).filter(|_| self.whole_calls) {
+                if fits(&step.unit) {
+                    put(batch, step);
+                    continue;
                 }
-                for step in self.steps(&group) {
-                    let fits = fits(&step.unit);
-                    if fits || batch.changes.is_empty() {
-                        put(&mut batch, step);
-                    }
-                    if !fits {
-                        break 'queue;
-                    }
+                if !batch.changes.is_empty() {
+                    return false;
+                }
+            }
+            for step in self.steps(&group) {
+                let fits = fits(&step.unit);
+                if fits || batch.changes.is_empty() {
+                    put(batch, step);
+                }
+                if !fits {
+                    return false;
                 }
             }
         }
-        self.in_flight.extend(batch.plans.iter().cloned());
-        (!batch.changes.is_empty()).then_some(batch)
+        true
     }
 
     /// What is ready of a plan, by the ledger that lists it.
@@ -205,7 +194,8 @@ impl Reconciler {
     /// after a rest, each name alone, so that the others never wait for them.
     fn without_refused(&self, key: &PlanKey, plan: &ServicePlan, ready: Vec<Change>, now: Timestamp) -> Vec<Change> {
         let by_one = self.one_by_one.contains(key);
-        if !by_one && self.refused_sets.is_empty() {
+        let of_plan = self.refused_sets.get(key);
+        if !by_one && of_plan.is_none() {
             return ready;
         }
         let is_cname = |owner: &Fqdn| {
@@ -214,9 +204,8 @@ impl Reconciler {
         };
         let refused = |change: &Change| {
             let whole_name = is_cname(&change.key.owner);
-            let of_name = |refused: &&RrKey| refused.owner == change.key.owner;
-            let mut of_plan = self.refused_sets.iter().filter(|(_, refused)| refused.plan == *key).map(|(key, _)| key);
-            of_plan.any(|one| *one == change.key || (whole_name && of_name(&one)))
+            let of_name = |refused: &RrKey| refused.owner == change.key.owner;
+            of_plan.into_iter().flat_map(BTreeMap::keys).any(|one| *one == change.key || (whole_name && of_name(one)))
         };
         let (left_out, mut rest): (Vec<Change>, Vec<Change>) = ready.into_iter().partition(refused);
         if !left_out.is_empty() {
@@ -228,7 +217,7 @@ impl Reconciler {
             return first.map_or(rest, |unit| unit.changes);
         }
         let rested = |unit: &Unit| {
-            let until = |change: &Change| self.refused_sets.get(&change.key).map(|refused| refused.failure.until);
+            let until = |change: &Change| of_plan?.get(&change.key).map(|failure| failure.until);
             unit.changes.iter().filter_map(until).all(|until| until <= now)
         };
         units(left_out).into_iter().find(rested).map(|unit| unit.changes).unwrap_or_default()
@@ -263,14 +252,21 @@ impl Reconciler {
         }
     }
 
+    /// Whether the host refused a set of a plan for good.
+    pub(super) fn is_refused(&self, plan: &PlanKey, set: &RrKey) -> bool {
+        self.refused_sets.get(plan).is_some_and(|sets| sets.contains_key(set))
+    }
+
     /// Forgets what is not planned any more.
     pub(super) fn forget_refused(&mut self, key: &PlanKey, plan: &ServicePlan) {
-        if !self.refused_sets.is_empty() {
-            let planned = |key: &RrKey| plan.changes.iter().any(|planned| planned.change.key == *key);
-            self.refused_sets.retain(|of_set, refused| refused.plan != *key || planned(of_set));
+        if let Some(sets) = self.refused_sets.get_mut(key) {
+            sets.retain(|set, _| plan.changes.iter().any(|planned| planned.change.key == *set));
+            if sets.is_empty() {
+                self.refused_sets.remove(key);
+            }
         }
-        let others = |planned: &PlannedChange| !self.refused_sets.contains_key(&planned.change.key);
-        if !plan.changes.iter().any(others) {
+        let is_other = |planned: &PlannedChange| !self.is_refused(key, &planned.change.key);
+        if self.one_by_one.contains(key) && !plan.changes.iter().any(is_other) {
             self.one_by_one.remove(key);
         }
     }
@@ -290,16 +286,16 @@ impl Reconciler {
             follow.regrouped = true;
             return;
         }
+        let sets = self.refused_sets.entry(plan.clone()).or_default();
         for change in refused {
-            let attempts = self.refused_sets.get(&change.key).map_or(0, |refused| refused.failure.attempts) + 1;
+            let attempts = sets.get(&change.key).map_or(0, |failure| failure.attempts) + 1;
             let error = match outcome(change) {
                 Some(Outcome::Refused(error)) => error.chain(),
                 _ => String::new(),
             };
-            let failure = Failure { attempts, until: now.plus(backoff(attempts)), error };
-            self.refused_sets.insert(change.key.clone(), RefusedSet { failure, plan: plan.clone() });
+            sets.insert(change.key.clone(), Failure { attempts, until: now.plus(backoff(attempts)), error });
         }
-        let is_other = |planned: &PlannedChange| !self.refused_sets.contains_key(&planned.change.key);
+        let is_other = |planned: &PlannedChange| !self.is_refused(&plan, &planned.change.key);
         let others = self.plans.get(&plan).is_some_and(|plan| plan.changes.iter().any(is_other));
         follow.regrouped |= others;
     }
@@ -357,8 +353,7 @@ impl Reconciler {
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);
         }
-        self.release(batch, now);
-        follow.reread.extend(self.overtaken());
+        follow.reread.extend(self.release(batch, now));
         follow.reread = self.companions(&follow.reread);
         follow
     }
@@ -375,7 +370,13 @@ impl Reconciler {
         }
         self.zone.set_name(owner, entries);
         self.mark_written(owner, version.revision, now);
-        self.refused_sets.remove(&change.key);
+        let plan = self.plan_of(owner);
+        if let Some(sets) = self.refused_sets.get_mut(&plan) {
+            sets.remove(&change.key);
+            if sets.is_empty() {
+                self.refused_sets.remove(&plan);
+            }
+        }
     }
 
     /// Counts what was planned and is done now.

@@ -81,8 +81,7 @@ impl Reconciler {
         for (key, fate) in fates {
             follow.reread_zone |= self.settle(key, &fate, now);
         }
-        self.release(&batch, now);
-        follow.reread.extend(self.overtaken());
+        follow.reread.extend(self.release(&batch, now));
         follow
     }
 
@@ -113,31 +112,30 @@ impl Reconciler {
         }
     }
 
-    /// Takes a batch back of which nothing was changed.
-    pub fn abandon(&mut self, batch: &Batch, now: Timestamp) {
-        self.release(batch, now);
+    /// Takes a batch back of which nothing was changed; gives names to read again, which others changed meanwhile.
+    pub fn abandon(&mut self, batch: &Batch, now: Timestamp) -> BTreeSet<Fqdn> {
+        self.release(batch, now)
     }
 
-    /// Somebody, possibly we, changed a name at a revision; gives the names that must be read again.
+    /// Somebody, possibly we, changed a name at a revision; gives the name when it must be read again. Of a name that is
+    /// being written that is told when the write is back.
     pub fn noticed(&mut self, owner: &Fqdn, revision: u64) -> BTreeSet<Fqdn> {
-        if owner.is_at_or_below(&self.settings.suffix) {
-            let newest = self.noticed.entry(owner.clone()).or_default();
-            *newest = revision.max(*newest);
+        if !owner.is_at_or_below(&self.settings.suffix) {
+            return BTreeSet::new();
         }
-        self.overtaken()
+        let plan = self.plan_of(owner);
+        if self.in_flight.contains(&plan) {
+            let newest = self.noticed.entry(plan).or_default().entry(owner.clone()).or_default();
+            *newest = revision.max(*newest);
+            return BTreeSet::new();
+        }
+        self.overtaken([(owner.clone(), revision)])
     }
 
-    /// Noticed names that nobody is writing and whose change we do not know.
-    pub(super) fn overtaken(&mut self) -> BTreeSet<Fqdn> {
-        let mut names = BTreeSet::new();
-        for (owner, revision) in std::mem::take(&mut self.noticed) {
-            if self.in_flight.contains(&self.plan_of(&owner)) {
-                self.noticed.insert(owner, revision);
-            } else if self.version_at(&owner).is_none_or(|known| known < revision) {
-                names.insert(owner);
-            }
-        }
-        names
+    /// Those of changed names whose change we do not know.
+    fn overtaken(&self, changed: impl IntoIterator<Item = (Fqdn, u64)>) -> BTreeSet<Fqdn> {
+        let is_new = |(owner, revision): &(Fqdn, u64)| self.version_at(owner).is_none_or(|known| known < *revision);
+        changed.into_iter().filter(is_new).map(|(owner, _)| owner).collect()
     }
 
     /// Puts what was written into the view.
@@ -188,10 +186,15 @@ impl Reconciler {
         fate.conflict && attempts.is_multiple_of(CONFLICTS)
     }
 
-    pub(super) fn release(&mut self, batch: &Batch, now: Timestamp) {
+    /// Gives the names that others changed meanwhile.
+    pub(super) fn release(&mut self, batch: &Batch, now: Timestamp) -> BTreeSet<Fqdn> {
+        let mut overtaken = BTreeSet::new();
         for key in &batch.plans {
             self.in_flight.remove(key);
             self.dirty.insert(key.clone());
+            if let Some(changed) = self.noticed.remove(key) {
+                overtaken.extend(self.overtaken(changed));
+            }
         }
         // What a service's ledger lists now, a stray one need not.
         if self.zone.stray_ledgers().next().is_some() {
@@ -202,6 +205,7 @@ impl Reconciler {
             self.written.retain(|_, written| now.since(written.at) < Self::REMEMBER_WRITES);
             self.prune_written_at = self.written.len().max(512) * 2;
         }
+        overtaken
     }
 
     pub(super) fn plan_of(&self, owner: &Fqdn) -> PlanKey {

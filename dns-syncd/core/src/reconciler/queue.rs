@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::{Change, ChangeSet, Fqdn, RrType, Unit, order};
 
-use super::{Batch, HASH_PAUSE, Reconciler, Written};
+use super::schedule::Wait;
+use super::{Batch, PlanKey, Reconciler, Written};
 use crate::event::Timestamp;
 use crate::guard::Limit;
 use crate::plan::{PlannedChange, ServicePlan, Urgency};
@@ -21,39 +22,83 @@ impl Reconciler {
     ///
     /// Every batch must be given back to [`Reconciler::record`] or [`Reconciler::abandon`].
     pub fn next_batch(&mut self, now: Timestamp, mut fits: impl FnMut(&Unit) -> bool) -> Option<Batch> {
-        if self.zone.has_ledgers() {
-            return self.next_batch_with_ledgers(now, fits);
-        }
-        let mut batch = Batch::default();
-        'queue: for (urgency, key) in &self.queue {
-            if self.in_flight.contains(key) || self.failures.get(key).is_some_and(|failure| now < failure.until) {
-                continue;
-            }
+        self.schedule.wake(now);
+        let mut batch = Batch { edits: self.zone.has_ledgers().then(Vec::new), ..Batch::default() };
+        let (mut taken, mut idle, mut visits) = (Vec::new(), Vec::new(), 0);
+        for entry @ (urgency, key) in self.schedule.ready() {
+            visits += 1;
             // Bulk work in the batch of a failover would go before what follows in it: on a host that takes few sets a
             // second that costs seconds, and on one that takes all or nothing one bad set would hold it up.
             if !urgency.is_urgent() && batch.urgency.is_some_and(Urgency::is_urgent) {
                 break;
             }
             let Some(plan) = self.plans.get(key) else { continue };
-            for unit in self.ready_units(plan, now) {
-                let fits = fits(&unit);
-                if fits || batch.changes.is_empty() {
-                    batch.urgency.get_or_insert(*urgency);
-                    batch.plans.insert(key.clone());
-                    batch.changes.units.push(unit);
-                }
-                if !fits {
-                    break 'queue;
-                }
+            let before = batch.changes.units.len();
+            let has_room = if self.zone.has_ledgers() {
+                self.take_with_ledgers(entry, plan, now, &mut batch, &mut fits)
+            } else {
+                self.take(entry, plan, now, &mut batch, &mut fits)
+            };
+            if batch.changes.units.len() > before {
+                taken.push(entry.clone());
+            } else if has_room {
+                let until = self.next_time_of(key, plan, now);
+                idle.push((entry.clone(), Wait { until, is_barred: true }));
+            }
+            if !has_room {
+                break;
             }
         }
-        self.in_flight.extend(batch.plans.iter().cloned());
+        self.schedule.visited(visits);
+        for (urgency, key) in taken {
+            self.schedule.take(urgency, &key);
+            self.in_flight.insert(key);
+        }
+        for ((urgency, key), wait) in idle {
+            self.schedule.take(urgency, &key);
+            self.schedule.put(urgency, key, Some(wait));
+        }
         (!batch.changes.is_empty()).then_some(batch)
     }
 
-    /// The units of a plan that may be written now, in order.
+    /// Puts what is ready of a plan into a batch; false when it is full.
+    fn take(
+        &self,
+        (urgency, key): &(Urgency, PlanKey),
+        plan: &ServicePlan,
+        now: Timestamp,
+        batch: &mut Batch,
+        fits: &mut impl FnMut(&Unit) -> bool,
+    ) -> bool {
+        for unit in self.ready_units(plan, now) {
+            let fits = fits(&unit);
+            if fits || batch.changes.is_empty() {
+                batch.put(*urgency, key, unit);
+            }
+            if !fits {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The units of a plan that may be written now, in order: the most urgent first, but targets before the CNAMEs that
+    /// point at them. Where the host changes set by set, what is urgent goes without what is less so: that waits until
+    /// the most urgent names of all services are written.
     fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
-        order(ChangeSet::by_name(self.ready_changes(plan, now))).units
+        let units = ChangeSet::by_name(self.ready_changes(plan, now)).units;
+        if units.len() < 2 {
+            return units;
+        }
+        let ranks = ranks(plan, &units);
+        let first = ranks.values().min().copied().unwrap_or(Urgency::Rest);
+        let rank = |unit: &Unit| unit.owners().next().and_then(|owner| ranks.get(owner)).copied();
+        let mut units = units;
+        if first.is_urgent() && !self.whole_calls {
+            units.retain(|unit| rank(unit) == Some(first));
+        }
+        units.sort_by_key(rank);
+        order(ChangeSet { units }).units
     }
 
     /// The changes of a plan that may be written now.
@@ -106,19 +151,31 @@ impl Reconciler {
         self.written.insert(owner.clone(), Written { at: now, revision, early });
     }
 
+    /// Until when nothing of a plan may be written; `None` when something may as far as time goes.
+    pub(super) fn waits_until(&self, key: &PlanKey, plan: &ServicePlan, now: Timestamp) -> Option<Timestamp> {
+        let failing = self.failures.get(key).map(|failure| failure.until).filter(|until| now < *until);
+        failing.or_else(|| {
+            let is_resting = |planned: &PlannedChange| !self.is_due(planned, now);
+            let rests = !plan.changes.is_empty() && plan.changes.iter().all(is_resting);
+            rests.then(|| self.next_time_of(key, plan, now)).flatten()
+        })
+    }
+
+    /// When more of a plan may be written than now, by time alone.
+    fn next_time_of(&self, key: &PlanKey, plan: &ServicePlan, now: Timestamp) -> Option<Timestamp> {
+        let refused = self.refused_sets.get(key).into_iter().flat_map(BTreeMap::values).map(|failure| failure.until);
+        let rested = plan.changes.iter().filter_map(|planned| self.due_at(planned));
+        rested.chain(refused).filter(|time| *time > now).min()
+    }
+
     /// When time alone changes something next.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let settings = &self.settings;
         let lingers = self.lost_places.values().map(|at| at.plus(settings.topology_linger));
-        let of_sets = self.refused_sets.values().map(|refused| &refused.failure);
-        let retries = self.failures.values().chain(of_sets).map(|failure| failure.until);
-        let paced = self.plans.values().flat_map(|plan| &plan.changes).filter_map(|planned| self.due_at(planned));
         let window = self.hash.as_ref().and_then(|_| self.guard.next_change(settings.guard.window));
-        let hash = self.hashed.filter(|_| self.hash_due).map(|at| at.plus(HASH_PAUSE));
         lingers
-            .chain(hash)
-            .chain(retries)
-            .chain(paced)
+            .chain(self.rehash_at())
+            .chain(self.schedule.next_alarm(now))
             .chain(window)
             .chain(standing::next_change(&self.federation, &self.quorum, settings, now))
             .chain(self.hosts.next_change(settings.unreachable_grace, now))
@@ -151,4 +208,25 @@ impl Reconciler {
         let held = |planned: &PlannedChange| verdict(planned).or(whole.get(&planned.change.key.owner).copied());
         plan.changes.iter().filter_map(|planned| Some((planned, held(planned)?))).collect()
     }
+}
+
+/// How soon each name goes: as soon as itself asks for, or as a CNAME does that waits for it.
+fn ranks(plan: &ServicePlan, units: &[Unit]) -> BTreeMap<Fqdn, Urgency> {
+    let of_plan = plan.changes.iter().map(|planned| (&planned.change.key.owner, planned.urgency)).collect();
+    let of_plan: BTreeMap<&Fqdn, Urgency> = of_plan;
+    let owners = units.iter().filter_map(|unit| unit.owners().next());
+    let mut ranks: BTreeMap<Fqdn, Urgency> =
+        owners.filter_map(|owner| Some((owner.clone(), *of_plan.get(owner)?))).collect();
+    let changes = units.iter().flat_map(|unit| &unit.changes);
+    let cnames = changes.filter_map(|change| Some((&change.key.owner, change.after.as_ref()?.set.cname_target()?)));
+    let cnames: Vec<(&Fqdn, &Fqdn)> = cnames.collect();
+    // A chain of CNAMEs is as long as there are levels.
+    for _ in 0..2 {
+        for (owner, target) in &cnames {
+            if let (Some(urgency), Some(of_target)) = (ranks.get(*owner).copied(), ranks.get_mut(*target)) {
+                *of_target = urgency.min(*of_target);
+            }
+        }
+    }
+    ranks
 }

@@ -1,5 +1,7 @@
 //! What waits because the host takes no more sets.
 //!
+//! Which names find room is decided once for all that is new: a service counts as new until all its names stand, not
+//! until the first of them does. Otherwise the first names of a service would take the room that was given to others.
 //! A name that holds sets already is never frozen: its changes go on, and as many sets come as go. Only what would make
 //! it hold more waits, in the order of [`crate::room`], until there is room.
 
@@ -26,30 +28,59 @@ impl Reconciler {
 
     /// Notes how many sets more a plan asks for.
     pub(super) fn count_growth(&mut self, key: &PlanKey, plan: &ServicePlan) {
-        self.growth -= self.growths.remove(key).unwrap_or(0);
-        if let Some(service) = key {
-            let sets = self.demands(service, plan).map(|demand| demand.sets).sum();
-            if sets > 0 {
-                self.growths.insert(key.clone(), sets);
-                self.growth += sets;
-            }
+        let Some(service) = key else { return };
+        let sets: usize = self.demands(service, plan).map(|demand| demand.sets).sum();
+        if let Some(before) = self.growths.remove(key) {
+            self.growth -= before;
+            self.growth_changes += 1;
+        }
+        if sets == 0 {
+            self.newcomers.remove(service);
+            return;
+        }
+        self.growths.insert(key.clone(), sets);
+        self.growth += sets;
+        self.growth_changes += 1;
+        if self.sets_per_zone.is_some() && self.zone.names_of(service).next().is_none() {
+            self.newcomers.insert(service.clone());
         }
     }
 
-    /// Decides anew which names wait.
+    /// Decides anew which names wait, where anything that matters to it has changed.
     pub(super) fn find_room(&mut self) {
         let free = match self.sets_per_zone {
             Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.zone.total_sets()),
             None => usize::MAX,
         };
-        let waiting = if self.growth <= free {
-            BTreeSet::new()
-        } else {
-            let growing = self.growths.keys().filter_map(|key| Some((key.as_ref()?, self.plans.get(key)?)));
-            let demands = growing.flat_map(|(service, plan)| self.demands(service, plan)).collect();
-            without_room(free, demands).into_iter().cloned().collect()
-        };
-        self.without_room = waiting;
+        if self.room_found == Some((free, self.growth_changes)) {
+            return;
+        }
+        self.room_found = Some((free, self.growth_changes));
+        let mut waiting = BTreeSet::new();
+        if self.growth > free {
+            let (names, fitting) = self.waiting_for(free);
+            waiting = names;
+            // Whoever came before is no newcomer beside those who come now. A single pass writes what it showed.
+            if fitting == 0 && !self.settings.one_shot && !self.newcomers.is_empty() {
+                self.newcomers.clear();
+                waiting = self.waiting_for(free).0;
+            }
+        }
+        let before = std::mem::replace(&mut self.without_room, waiting);
+        for owner in before.difference(&self.without_room) {
+            let plan = self.plan_of(owner);
+            self.schedule.lift(&plan);
+        }
+    }
+
+    /// The names that find no room among `free` sets, and how many do.
+    fn waiting_for(&self, free: usize) -> (BTreeSet<Fqdn>, usize) {
+        let growing = self.growths.keys().filter_map(|key| Some((key.as_ref()?, self.plans.get(key)?)));
+        let demands: Vec<Demand<'_>> = growing.flat_map(|(service, plan)| self.demands(service, plan)).collect();
+        let all = demands.len();
+        let waiting: BTreeSet<Fqdn> = without_room(free, demands).into_iter().cloned().collect();
+        let fitting = all - waiting.len();
+        (waiting, fitting)
     }
 
     /// The planned creations that wait for room.
@@ -89,7 +120,7 @@ impl Reconciler {
 
     /// The names of a service that would hold more sets than now.
     fn demands<'a>(&'a self, service: &'a ServiceId, plan: &'a ServicePlan) -> impl Iterator<Item = Demand<'a>> {
-        let is_new = self.zone.names_of(service).next().is_none();
+        let is_new = self.newcomers.contains(service) || self.zone.names_of(service).next().is_none();
         // The TXT set that lists the claims of a service comes with the first of its names.
         let lists = |at: &Fqdn| self.zone.ledger_entry(at).is_some();
         let lacks_ledger = self.zone.has_ledgers() && !self.zone.ledger_of(service).is_ok_and(|at| lists(&at));

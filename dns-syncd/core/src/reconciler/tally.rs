@@ -52,7 +52,7 @@ impl Reconciler {
                 } else if let Some(limit) = held.get(of) {
                     *tally.held.entry(*limit).or_default() += 1;
                     SetState::Held
-                } else if self.failures.contains_key(key) || self.refused_sets.contains_key(of) {
+                } else if self.failures.contains_key(key) || self.is_refused(key, of) {
                     SetState::Failing
                 } else {
                     SetState::Pending
