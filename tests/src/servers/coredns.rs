@@ -25,14 +25,22 @@ impl CoreDns {
     /// # Panics
     /// When there is no program ([`super::Program::find`]) or it does not start: the test fails.
     pub async fn start(corefile: &str) -> Self {
+        Self::start_made(|[port]| corefile.replace("{port}", &port.to_string())).await
+    }
+
+    /// Starts with the Corefile that is made for some ports; it is asked on the first.
+    ///
+    /// # Panics
+    /// As [`CoreDns::start`].
+    pub async fn start_made<const N: usize>(corefile: impl Fn([u16; N]) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let start = |[port]: [u16; 1]| {
-            let text = corefile.replace("{port}", &port.to_string());
-            std::fs::write(folder.path().join("Corefile"), text).expect("the temporary folder can be written");
+        let start = |ports: [u16; N]| {
+            std::fs::write(folder.path().join("Corefile"), corefile(ports))
+                .expect("the temporary folder can be written");
             launch(&folder)
         };
-        let (process, [port]) = start_on_free_ports(start, &READY).await;
-        Self { port, process, folder }
+        let (process, ports) = start_on_free_ports(start, &READY).await;
+        Self { port: ports[0], process, folder }
     }
 
     /// Starts with the `etcd` plugin for the given zones, on keys below `/skydns`.

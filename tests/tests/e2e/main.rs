@@ -29,6 +29,7 @@ mod real;
 mod real_life;
 mod replicas;
 mod rights;
+mod short_names;
 mod trouble;
 mod truth;
 mod world;
