@@ -95,8 +95,8 @@ fn all_written(words: &[String]) -> String {
     words.iter().map(|word| written(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// The text. `ports` are two of loopback that nobody else uses; `zone` is the part of the federation's own zone.
-pub(super) fn text(names: &ShortNames, cluster: &Cluster, ports: [u16; 2], zone: &str) -> String {
+/// The text. `inner` is a port of loopback that nobody else uses; `zone` is the part of the federation's own zone.
+pub(super) fn text(names: &ShortNames, cluster: &Cluster, inner: u16, zone: &str) -> String {
     let (domain, own) = (bare(&names.cluster_domain), names.own_domain());
     include_str!("block.corefile")
         .replace("@federation@", &names.federation)
@@ -105,12 +105,23 @@ pub(super) fn text(names: &ShortNames, cluster: &Cluster, ports: [u16; 2], zone:
         .replace("@own@", &own)
         .replace("@own.regex@", &regex(&own))
         .replace("@port@", &cluster.port.to_string())
-        .replace("@first@", &ports[0].to_string())
-        .replace("@second@", &ports[1].to_string())
+        .replace("@inner@", &inner.to_string())
         .replace("@cluster@", &cluster.address.to_string())
         .replace("@bind@", &cluster.bind)
         .replace("@connection@", &cluster.connection)
+        .replace("@upstream@", &upstream(names, cluster))
         .replace("@zone@", zone)
+}
+
+/// Where the federation's names are asked for: at its servers, and not through the zone's server block, because each
+/// `forward` that waits for another one asks again every 2 s for as long as nobody answers. A public zone's names are
+/// asked for as a pod would ask.
+fn upstream(names: &ShortNames, cluster: &Cluster) -> String {
+    if names.servers.is_empty() {
+        format!("    forward . {} {{\n        max_fails 0\n    }}\n", cluster.address)
+    } else {
+        format!("    cache 30\n    forward . {}\n", servers(names))
+    }
 }
 
 /// The server block of the federation's own zone, empty where the zone is public.
@@ -118,19 +129,18 @@ pub(super) fn zone(names: &ShortNames, cluster: &Cluster) -> String {
     if names.servers.is_empty() {
         return String::new();
     }
+    let (zone, port, bind, servers) = (bare(&names.zone_name), cluster.port, &cluster.bind, servers(names));
+    format!("{zone}:{port} {{\n{bind}    errors\n    loadbalance\n    cache 30\n    forward . {servers}\n}}\n")
+}
+
+fn servers(names: &ShortNames) -> String {
     let mut servers: Vec<String> = Vec::new();
     for server in names.servers.iter().map(SocketAddr::to_string) {
         if !servers.contains(&server) && servers.len() < MOST_SERVERS {
             servers.push(server);
         }
     }
-    format!(
-        "{}:{} {{\n{}    errors\n    loadbalance\n    cache 30\n    forward . {}\n}}\n",
-        bare(&names.zone_name),
-        cluster.port,
-        cluster.bind,
-        servers.join(" ")
-    )
+    servers.join(" ")
 }
 
 /// Instead of [`zone`], where a server block for the zone is there already.

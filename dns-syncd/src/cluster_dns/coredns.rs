@@ -4,20 +4,18 @@
 //! no other line is touched, so ordinary names are answered as before. What is added can be removed to the byte.
 //!
 //! ```text
-//! pod ── svc.ns.fed ──▶ :53 ─▶ 127.0.0.1:10531  `kubernetes`, services with ready endpoints alone
-//!                                   │ none such
-//!                                   ▼
-//!                              127.0.0.1:10532  asks :53 for svc.ns.fed.svc.<zone>.<region>.<suffix>
+//! pod ── svc.ns.fed ──▶ :53  `kubernetes`, services with ready endpoints alone
+//!                       │ none such
+//!                       ▼
+//!                127.0.0.1:10531  asks the federation's servers for svc.ns.fed.svc.<zone>.<region>.<suffix>
 //! ```
 
 use super::block::{self, Cluster};
 use super::corefile::Corefile;
 use super::{ShortNames, Unreadable, bare, is_below};
 
-/// The first port of loopback that is tried; two are needed for each federation.
-const FIRST_PORT: u16 = 10531;
-/// Those of the first federation.
-pub(super) const FIRST_PORTS: [u16; 2] = [FIRST_PORT, FIRST_PORT + 1];
+/// The port of loopback that is tried first; each federation needs one.
+pub(super) const FIRST_PORT: u16 = 10531;
 
 /// Adds the federation's short names, or makes them these where they are there already. Adding twice is adding once.
 ///
@@ -118,8 +116,8 @@ pub(super) fn render(
     }
     let former = old_read.mark(federation).map(|mark| cut(old, mark.lines.clone()).1);
     let others: Vec<&str> = all.iter().map(|(text, _)| *text).collect();
-    let ports = former.and_then(ports).unwrap_or_else(|| free_ports(&others));
-    Ok(block::text(names, cluster, ports, &zone_text))
+    let inner = former.and_then(|block| inner_port(block, federation)).unwrap_or_else(|| free_port(&others));
+    Ok(block::text(names, cluster, inner, &zone_text))
 }
 
 /// The text before these lines, the lines, and the text after them.
@@ -132,27 +130,27 @@ pub(super) fn cut(text: &str, lines: std::ops::RangeInclusive<usize>) -> (&str, 
     (&text[..start], &text[start..end], &text[end..])
 }
 
-/// The two ports of a block that was written before.
-fn ports(block: &str) -> Option<[u16; 2]> {
+/// The inner port of a block that was written before.
+fn inner_port(block: &str, federation: &str) -> Option<u16> {
     let read = Corefile::read(block).ok()?;
-    let inner = read.servers.iter().filter(|server| server.keys.iter().any(|key| key.starts_with(".:")));
-    let mut ports = inner.flat_map(|server| server.zones().map(|(_, port)| port).collect::<Vec<_>>());
-    Some([ports.next()?, ports.next()?])
+    let inner = read
+        .servers
+        .iter()
+        .find(|server| server.plugin("kubernetes").is_none() && server.zones().any(|(zone, _)| zone == federation));
+    inner?.zones().next().map(|(_, port)| port)
 }
 
-/// Two neighbors of which no text says anything.
-fn free_ports(texts: &[&str]) -> [u16; 2] {
-    let is_free = |port: u16| !texts.iter().any(|text| text.contains(&port.to_string()));
-    let mut pairs = (FIRST_PORT..u16::MAX).step_by(2).map(|port| [port, port + 1]);
-    pairs.find(|ports| ports.iter().all(|port| is_free(*port))).unwrap_or(FIRST_PORTS)
+/// One of which no text says anything.
+fn free_port(texts: &[&str]) -> u16 {
+    let is_free = |port: &u16| !texts.iter().any(|text| text.contains(&port.to_string()));
+    (FIRST_PORT..u16::MAX).find(is_free).unwrap_or(FIRST_PORT)
 }
 
 /// The zones that a block serves for the federation's names, with the text of their server blocks.
 pub(super) fn zones(block: &str) -> Result<Vec<(String, String)>, Unreadable> {
     let read = Corefile::read(block)?;
-    let is_zone = |server: &&super::corefile::Server| {
-        server.plugin("cache").is_some() && server.plugin("forward").is_some() && server.plugin("kubernetes").is_none()
-    };
+    let is_zone =
+        |server: &&super::corefile::Server| server.plugin("forward").is_some() && server.plugin("rewrite").is_none();
     let of = |server: &super::corefile::Server| (server.keys[0].clone(), cut(block, server.lines.clone()).1.to_owned());
     Ok(read.servers.iter().filter(is_zone).map(of).collect())
 }

@@ -8,7 +8,7 @@ use super::{ShortNames, coredns, kube_dns};
 pub fn print(names: &ShortNames) -> String {
     let cluster = Cluster::usual();
     let zone = block::zone(names, &cluster);
-    let block = block::text(names, &cluster, coredns::FIRST_PORTS, &zone);
+    let block = block::text(names, &cluster, coredns::FIRST_PORT, &zone);
     let mut text = format!(
         "CoreDNS: add this to the end of the Corefile (ConfigMap `coredns` of `kube-system`), or as a key \
          `dns-syncd-{}.server` of the ConfigMap `coredns-custom` where the Corefile imports that:\n\n{block}\n",

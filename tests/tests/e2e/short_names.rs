@@ -81,10 +81,9 @@ impl Town {
 
     /// The member's DNS with the short names, once it has seen the API server's services.
     async fn joined(&self, names: &ShortNames) -> CoreDns {
-        let dns = CoreDns::start_made(|[port, first, second]| {
-            on_ports(&coredns::add(&self.corefile(port), names).unwrap(), [first, second])
-        })
-        .await;
+        let dns =
+            CoreDns::start_made(|[port, inner]| on_port(&coredns::add(&self.corefile(port), names).unwrap(), inner))
+                .await;
         self.put(NAMESPACE, "known", "10.0.7.99", Ready).await;
         until(&dns, &format!("known.{NAMESPACE}.{}.", names.federation), &["10.0.7.99"]).await;
         until(&dns, &format!("known.{NAMESPACE}.svc.cluster.local."), &["10.0.7.99"]).await;
@@ -135,9 +134,9 @@ fn own_domain() -> String {
     format!("{NAMESPACE}.{FEDERATION}.svc.us-a.us.{ZONE}")
 }
 
-/// Puts the loopback ports of this test for those that were written: several tests share one loopback.
-fn on_ports(corefile: &str, ports: [u16; 2]) -> String {
-    corefile.replace("10531", &ports[0].to_string()).replace("10532", &ports[1].to_string())
+/// Puts a free port of loopback for the inner one that was written: tests run side by side.
+fn on_port(corefile: &str, inner: u16) -> String {
+    corefile.replace("10531", &inner.to_string())
 }
 
 /// Asks until the addresses are these.
@@ -160,7 +159,7 @@ async fn resolve(dns: SocketAddr, namespace: &str, name: &str, rr_type: &str) ->
     if !name.ends_with('.') {
         let search = [format!("{namespace}.svc.cluster.local."), "svc.cluster.local.".into(), "cluster.local.".into()];
         let searched = search.iter().map(|domain| format!("{name}.{domain}"));
-        let at = if name.matches('.').count() < 5 { 0 } else { 1 };
+        let at = usize::from(name.matches('.').count() >= 5);
         candidates.splice(at..at, searched);
     }
     let mut negative: Option<(String, Answer)> = None;
@@ -468,22 +467,20 @@ async fn federations_come_and_go_side_by_side() {
     two.place = Place::Region("EU".to_owned());
     let (one_name, two_name) = (format!("remote.{NAMESPACE}.one."), format!("remote.{NAMESPACE}.two."));
 
-    let ports = |text: &str, [first, second, third, fourth]: [u16; 4]| {
-        on_ports(text, [first, second]).replace("10533", &third.to_string()).replace("10534", &fourth.to_string())
-    };
+    let ports = |text: &str, [one, two]: [u16; 2]| on_port(text, one).replace("10532", &two.to_string());
     let both = |port: u16| {
         let one = coredns::add(&town.corefile(port), &town.names("one")).unwrap();
         coredns::add(&one, &two).unwrap()
     };
     {
-        let dns = CoreDns::start_made(|[port, a, b, c, d]| ports(&both(port), [a, b, c, d])).await;
+        let dns = CoreDns::start_made(|[port, a, b]| ports(&both(port), [a, b])).await;
         until(&dns, &one_name, &["192.0.2.1"]).await;
         until(&dns, &two_name, &["192.0.2.2"]).await;
     }
     // The first of them had the zone's server block, which the second takes over.
     let left = |port: u16| coredns::remove(&both(port), "one").unwrap();
     {
-        let dns = CoreDns::start_made(|[port, a, b, c, d]| ports(&left(port), [a, b, c, d])).await;
+        let dns = CoreDns::start_made(|[port, a, b]| ports(&left(port), [a, b])).await;
         until(&dns, &two_name, &["192.0.2.2"]).await;
         assert_is_negative(&one_name, &query(dns.address(), &one_name, "A").await, ResponseCode::NXDomain);
     }
@@ -493,13 +490,13 @@ async fn federations_come_and_go_side_by_side() {
     std::fs::create_dir(&imported).unwrap();
     let mut public = town.names("one");
     public.servers.clear();
-    let dns = CoreDns::start_made(|[port, first, second]| {
+    let dns = CoreDns::start_made(|[port, inner]| {
         let corefile =
             town.corefile(port).replace(&town.world.address().to_string(), &town.federation[0].address().to_string());
         let corefile = format!("{corefile}import {}/*.server\n", imported.display());
         assert!(custom::is_imported(&corefile).unwrap());
         for (key, text) in custom::add(&corefile, &custom::Data::new(), &public).unwrap() {
-            std::fs::write(imported.join(key), on_ports(&text, [first, second])).unwrap();
+            std::fs::write(imported.join(key), on_port(&text, inner)).unwrap();
         }
         corefile
     })
