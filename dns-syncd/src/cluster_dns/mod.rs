@@ -180,17 +180,17 @@ fn is_zone_label(label: &str) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::{Place, ShortNames, Unreadable};
 
-    pub(crate) fn names(federation: &str) -> ShortNames {
+    fn names(federation: &str) -> ShortNames {
         ShortNames {
             federation: federation.to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             zone_name: "example.com".to_owned(),
             suffix: "example.com.".to_owned(),
             place: Place::Zone { zone: "us-a".to_owned(), region: "US".to_owned() },
-            servers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
+            servers: vec![([192, 0, 2, 53], 53).into()],
         }
     }
 
