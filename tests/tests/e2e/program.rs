@@ -108,6 +108,11 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as a crash does.
     pub(crate) fn kill(mut self) {
         self.assert_runs();

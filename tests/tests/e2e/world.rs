@@ -130,6 +130,11 @@ impl World {
         self.daemon = Some(Daemon::of(command, self.folder.path().join("log")));
     }
 
+    /// The daemon's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
     /// Kills the daemon.
     pub(crate) fn kill(&mut self) {
         self.daemon.take().unwrap().kill();

@@ -1,11 +1,18 @@
 //! The image, as far as that can be seen without a container engine.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::chart::folder;
+use crate::members::Member;
 use crate::program;
+use crate::truth::truth;
+use crate::world::World;
+
+/// The user and group of the image.
+const NOBODY: u32 = 65532;
 
 fn root() -> PathBuf {
     folder().join("../..")
@@ -132,4 +139,87 @@ fn the_program_needs_no_library_but_that_of_c() {
     let needed: Vec<_> = needed.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
     let of_c = |name: &&str| ["libc.", "libm.", "libgcc_s.", "ld-linux"].iter().any(|known| name.starts_with(known));
     assert!(needed.iter().all(of_c), "{needed:?}");
+}
+
+//----------- What build-static gives ---------------------------------
+
+/// As a container engine starts it: the image's files and what is mounted, a root that cannot be written, and the user
+/// of the image with no rights at all. The process keeps its id.
+const AS_ENGINES_DO: &str = "\
+    set -eu; root=$0 image=$1 folder=$2; shift 2; \
+    mount -t tmpfs none \"$root\"; cp -a \"$image/.\" \"$root\"; \
+    echo nameserver 127.0.0.1 >\"$root/etc/resolv.conf\"; mkdir -p \"$root$folder\"; \
+    mount --bind \"$folder\" \"$root$folder\"; mount -o remount,ro \"$root\"; \
+    exec chroot --userspec=65532:65532 \"$root\" /dns-syncd run --config \"$1\"";
+
+/// Files below a folder.
+fn below(folder: &Path, at: &Path, files: &mut BTreeSet<PathBuf>) {
+    for entry in std::fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        if path.symlink_metadata().unwrap().is_dir() {
+            below(folder, &path, files);
+        } else {
+            files.insert(path.strip_prefix(folder).unwrap().to_owned());
+        }
+    }
+}
+
+/// The folder is that of the image's user, as a volume of the pod is.
+fn give_away(folder: &Path) {
+    chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            give_away(&path);
+        } else {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs DNS_SYNCD_IMAGE, the folder that build-static made, and root: .ci/run runs it"]
+async fn the_static_build_answers_as_nobody_in_a_root_that_cannot_be_written() {
+    assert_eq!(std::fs::metadata("/proc/self").unwrap().uid(), 0, "it takes root to become another user");
+    let image = PathBuf::from(std::env::var_os("DNS_SYNCD_IMAGE").expect("DNS_SYNCD_IMAGE names the folder"));
+    let mut found = BTreeSet::new();
+    below(&image, &image, &mut found);
+    let expected = ["dns-syncd", "etc/ssl/certs/ca-certificates.crt"].map(PathBuf::from);
+    assert_eq!(found, BTreeSet::from(expected));
+    let output =
+        Command::new("readelf").args(["--program-headers", "--dynamic"]).arg(image.join("dns-syncd")).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("LOAD") && !told.contains("INTERP") && !told.contains("(NEEDED)"), "{told}");
+
+    let mut world = World::embedded();
+    let member = Member::new("eu").with("web", &["192.0.2.1", "2001:db8::1"]);
+    world.clusters.put(&member);
+    world.expect(truth(std::slice::from_ref(&member)));
+    world.allow_silence(); // until it listens
+    let (config, root) = (world.config(), tempfile::tempdir().unwrap());
+    give_away(config.parent().unwrap());
+    let mut command = Command::new("unshare");
+    command.env_clear().stdin(Stdio::null()).args(["--mount", "sh", "-c", AS_ENGINES_DO]);
+    command.arg(root.path()).arg(&image).arg(config.parent().unwrap()).arg(&config);
+    world.start_as(command);
+    world.settle("it answers").await;
+
+    let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", world.process())).unwrap();
+    let status = of_process("status");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!((field("Uid:"), field("Gid:")), (vec!["65532".to_owned(); 4], vec!["65532".to_owned(); 4]));
+    assert!(field("Groups:").is_empty() && field("CapEff:") == ["0000000000000000"], "{status}");
+    let mounts = of_process("mountinfo");
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+    assert!(root.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"), "{mounts}");
+
+    let moved = member.with("web", &["192.0.2.9"]);
+    world.expect(truth(std::slice::from_ref(&moved)));
+    world.clusters.put(&moved);
+    world.settle("it follows").await;
+    world.allow_silence(); // it is the server, too
+    world.stop().await;
 }
