@@ -120,7 +120,8 @@ fn upstream(names: &ShortNames, cluster: &Cluster) -> String {
     if names.servers.is_empty() {
         format!("    forward . {} {{\n        max_fails 0\n    }}\n", cluster.address)
     } else {
-        format!("    cache 30\n    forward . {}\n", servers(names))
+        // By itself it would keep names of the server block's zone alone, and here they are rewritten.
+        format!("    cache 30 .\n    forward . {}\n", servers(names))
     }
 }
 
