@@ -24,6 +24,10 @@ pub struct Ordered {
 /// loop of CNAMEs) go when no other can, one of them before what it would have to follow.
 pub fn order(changes: ChangeSet) -> Ordered {
     let units = changes.units;
+    let points = |change: &crate::Change| change.target_after().is_some() || change.target_before().is_some();
+    if !units.iter().flat_map(|unit| &unit.changes).any(points) {
+        return Ordered { after: vec![Vec::new(); units.len()], units };
+    }
     let puts = owners_where(&units, |change| change.after.is_some());
     let clears = owners_where(&units, |change| change.before.is_some() && change.after.is_none());
     let mut after: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); units.len()];

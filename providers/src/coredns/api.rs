@@ -52,7 +52,7 @@ impl Api {
     }
 
     pub(super) async fn get(&self, key: &[u8], options: &GetOptions) -> Result<GetResponse, Failure> {
-        self.ask("reading keys", true, |client| {
+        self.ask("reading keys", true, |client, _| {
             let (mut kv, key, options) =
                 (client.kv_client().max_decoding_message_size(MAX_ANSWER), key, options.clone());
             async move { kv.get(key, Some(options)).await }
@@ -61,25 +61,28 @@ impl Api {
     }
 
     /// Several reads at one moment.
-    pub(super) async fn read(&self, doing: &str, txn: &Txn) -> Result<TxnResponse, Failure> {
+    pub(super) async fn read(&self, doing: &str, txn: Txn) -> Result<TxnResponse, Failure> {
         self.send(doing, true, txn).await
     }
 
     /// A write, sent again only where it certainly never left.
-    pub(super) async fn write(&self, doing: &str, txn: &Txn) -> Result<TxnResponse, Failure> {
+    pub(super) async fn write(&self, doing: &str, txn: Txn) -> Result<TxnResponse, Failure> {
         self.send(doing, false, txn).await
     }
 
-    async fn send(&self, doing: &str, idempotent: bool, txn: &Txn) -> Result<TxnResponse, Failure> {
-        self.ask(doing, idempotent, |client| {
-            let (mut kv, txn) = (client.kv_client().max_decoding_message_size(MAX_ANSWER), txn.clone());
+    async fn send(&self, doing: &str, idempotent: bool, txn: Txn) -> Result<TxnResponse, Failure> {
+        let mut txn = Some(txn);
+        self.ask(doing, idempotent, |client, is_last| {
+            // A copy of a full one is some thousand allocations, and most are sent once.
+            let txn = if is_last { txn.take() } else { txn.clone() }.unwrap_or_default();
+            let mut kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
             async move { kv.txn(txn).await }
         })
         .await
     }
 
     pub(super) async fn watch(&self, key: &[u8], options: &WatchOptions) -> Result<WatchStream, Failure> {
-        self.ask("watching the zone", true, |client| {
+        self.ask("watching the zone", true, |client, _| {
             let (mut watch, options) = (client.watch_client().max_decoding_message_size(MAX_ANSWER), options.clone());
             async move { watch.watch(key, Some(options)).await }
         })
@@ -88,7 +91,7 @@ impl Api {
 
     /// A lease of so many seconds; gives its id.
     pub(super) async fn grant(&self, seconds: i64) -> Result<i64, Failure> {
-        let granted = self.ask("asking for a lease", false, |client| {
+        let granted = self.ask("asking for a lease", false, |client, _| {
             let mut leases = client.lease_client();
             async move { leases.grant(seconds, None).await }
         });
@@ -97,7 +100,7 @@ impl Api {
 
     /// Ends a lease, and with it the keys that hang on it.
     pub(super) async fn revoke(&self, id: i64) -> Result<(), Failure> {
-        let revoked = self.ask("giving a lease up", true, |client| {
+        let revoked = self.ask("giving a lease up", true, |client, _| {
             let mut leases = client.lease_client();
             async move { leases.revoke(id).await }
         });
@@ -106,7 +109,7 @@ impl Api {
 
     /// Renews a lease, and gives the stream for further renewals.
     pub(super) async fn keep_alive(&self, id: i64) -> Result<(LeaseKeeper, LeaseKeepAliveStream), Failure> {
-        self.ask("renewing a lease", true, |client| {
+        self.ask("renewing a lease", true, |client, _| {
             let mut leases = client.lease_client();
             async move { leases.keep_alive(id).await }
         })
@@ -114,19 +117,26 @@ impl Api {
     }
 
     /// Sends a request; again to the next endpoint while it reaches none, and where it may be sent twice also over a
-    /// new connection.
-    async fn ask<T, F>(&self, doing: &str, idempotent: bool, request: impl Fn(Client) -> F) -> Result<T, Failure>
+    /// new connection. `request` is told when it is not asked again.
+    async fn ask<T, F>(
+        &self,
+        doing: &str,
+        idempotent: bool,
+        mut request: impl FnMut(Client, bool) -> F,
+    ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
         let mut tries = self.options.endpoints.len() + usize::from(idempotent);
         loop {
             let answer = match self.connected(doing).await {
-                Ok(connected) => match tokio::time::timeout(REQUEST_TIMEOUT, request(connected.client)).await {
-                    Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(cause)) => (Failure::new(doing, cause), Some(connected.number)),
-                    Err(_) => (Failure::timeout(doing), Some(connected.number)),
-                },
+                Ok(connected) => {
+                    match tokio::time::timeout(REQUEST_TIMEOUT, request(connected.client, tries <= 1)).await {
+                        Ok(Ok(answer)) => return Ok(answer),
+                        Ok(Err(cause)) => (Failure::new(doing, cause), Some(connected.number)),
+                        Err(_) => (Failure::timeout(doing), Some(connected.number)),
+                    }
+                }
                 Err(failure) => (failure, None),
             };
             let (failure, number) = answer;

@@ -14,7 +14,7 @@ use dnsprovider::{
 use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp, TxnOpResponse};
 
 use super::CoreDns;
-use super::convert::{self, leaf_below};
+use super::convert;
 use super::error::{Failure, Says, error};
 use super::later::Late;
 use super::plan::{self, NamePlan, Occupied};
@@ -41,6 +41,7 @@ impl CoreDns {
             names.entry(change.key.owner.clone()).or_default().push(change);
         }
         let mut occupied = BTreeMap::<Fqdn, Occupied>::new();
+        let mut refused_without_reason = 0;
         for _ in 0..ROUNDS {
             let mut plans = Vec::new();
             for (owner, changes_there) in &names {
@@ -54,17 +55,18 @@ impl CoreDns {
             if let Some(over) = total.over(&limits.batch) {
                 return Err(error(ErrorKind::LimitExceeded, format!("applying a batch that is too large: {over}")));
             }
-            let txn = first_transaction(layout, &plans, &occupied, context.fence.as_ref(), limits.batch.operations);
-            let answer = match self.api.write("applying a batch", &txn).await {
+            let txn = first_transaction(&plans, &occupied, context.fence.as_ref(), limits.batch.operations);
+            let answer = match self.api.write("applying a batch", txn).await {
                 Ok(answer) => answer,
                 Err(failure) => return self.failed(changes, failure, &limits.batch),
             };
             let revision = answer.header().map_or(0, |header| header.revision().unsigned_abs());
             if answer.succeeded() {
                 let batch = limits.batch;
-                return Ok(self.finish(layout, changes, plans, context, revision, batch).await);
+                return Ok(self.finish(changes, plans, context, revision, batch).await);
             }
-            match judge(layout, &plans, &occupied, context.fence.as_ref(), gets(&answer.op_responses()))? {
+            let seen = self.witnesses(&plans, context.fence.as_ref()).await?;
+            match judge(layout, &plans, &occupied, context.fence.as_ref(), seen)? {
                 Verdict::Conflicts(owners) => return Ok(conflicts(changes, &owners)),
                 Verdict::Occupied(owners) => {
                     let stale = self.look(layout, &names, &owners, &mut occupied).await?;
@@ -72,10 +74,24 @@ impl CoreDns {
                         return Ok(conflicts(changes, &stale));
                     }
                 }
+                // What stood in the way went before it was looked for.
+                Verdict::Holds => refused_without_reason += 1,
             }
+        }
+        if refused_without_reason == ROUNDS {
+            return Err(error(ErrorKind::Protocol, "applying a batch: etcd refused it although all conditions hold"));
         }
         // Somebody writes below these names faster than we look.
         Ok(conflicts(changes, &occupied.into_keys().collect()))
+    }
+
+    /// What stands at the names of a transaction that was refused. Not a part of it: the reads would be most of what each
+    /// transaction that succeeds carries into the log of etcd.
+    async fn witnesses(&self, plans: &[NamePlan], fence: Option<&Fence>) -> Result<Vec<GetResponse>, Error> {
+        let reads: Vec<_> =
+            fence.map(fence_witness).into_iter().chain(plans.iter().flat_map(NamePlan::witnesses)).collect();
+        let answer = self.api.read("looking why a batch was refused", Txn::new().and_then(reads)).await;
+        Ok(gets(answer.map_err(|failure| failure.error)?.op_responses()))
     }
 
     /// Learns what is below names that were believed bare; gives those where the caller's picture is wrong.
@@ -106,9 +122,9 @@ impl CoreDns {
                 };
                 stale.extend(owners.iter().filter_map(newer));
                 let Some(placed) = convert::place(layout, key, &stored.value) else { continue };
-                let Some((above, leaf)) = leaf_below(layout, &placed, key) else { continue };
-                if owners.contains_key(&above) {
-                    occupied.entry(above).or_default().leaves.insert(leaf);
+                let Some((above, leaf)) = placed.leaf_below() else { continue };
+                if owners.contains_key(above) {
+                    occupied.entry(above.clone()).or_default().leaves.insert(leaf.to_owned());
                 }
             }
             for owner in owners.keys() {
@@ -134,7 +150,6 @@ impl CoreDns {
     /// The second and third step, and what became of every change.
     async fn finish(
         &self,
-        layout: &Layout,
         changes: &ChangeSet,
         mut plans: Vec<NamePlan>,
         context: &ApplyContext,
@@ -146,7 +161,7 @@ impl CoreDns {
         let trimmed = self.trim(&plans, fence, revision, limit).await;
         let settled = if plans.iter().any(|plan| plan.settle.is_some()) {
             tokio::time::sleep(self.api.options().settle).await;
-            self.settle(layout, &plans, fence, revision, limit).await
+            self.settle(&plans, fence, revision, limit).await
         } else {
             BTreeMap::new()
         };
@@ -183,7 +198,6 @@ impl CoreDns {
 //----------- the first transaction ------------------------------------------
 
 fn first_transaction(
-    layout: &Layout,
     plans: &[NamePlan],
     occupied: &BTreeMap<Fqdn, Occupied>,
     fence: Option<&Fence>,
@@ -191,13 +205,11 @@ fn first_transaction(
 ) -> Txn {
     let mut compares: Vec<_> = fence.map(fence_compare).into_iter().collect();
     let mut operations = Vec::new();
-    let mut witnesses: Vec<_> = fence.map(fence_witness).into_iter().collect();
     for plan in plans {
-        compares.extend(plan.compares(layout, occupied.get(&plan.owner)));
+        compares.extend(plan.compares(occupied.get(&plan.owner)));
         operations.extend(plan.operations(limit));
-        witnesses.extend(plan.witnesses(layout));
     }
-    Txn::new().when(compares).and_then(operations).or_else(witnesses)
+    Txn::new().when(compares).and_then(operations)
 }
 
 enum Verdict {
@@ -205,6 +217,8 @@ enum Verdict {
     Conflicts(BTreeSet<Fqdn>),
     /// These hold keys of others, which the caller knows of: none is newer than the revision.
     Occupied(BTreeMap<Fqdn, u64>),
+    /// By now nothing stands in the way.
+    Holds,
 }
 
 /// Finds out why the first transaction was refused.
@@ -255,9 +269,7 @@ fn judge(
         (true, true) if plans.iter().any(|plan| plan.owner == layout.apex) => {
             Ok(Verdict::Conflicts(BTreeSet::from([layout.apex.clone()])))
         }
-        (true, true) => {
-            Err(error(ErrorKind::Protocol, "applying a batch: etcd refused it although all conditions hold"))
-        }
+        (true, true) => Ok(Verdict::Holds),
         (false, _) => Ok(Verdict::Conflicts(conflicts)),
     }
 }
@@ -279,12 +291,12 @@ fn is_at_or_below(layout: &Layout, key: &[u8], owner: &Fqdn) -> bool {
     below.is_some_and(|below| matches!(below.first(), None | Some(b'/')))
 }
 
-pub(super) fn gets(answers: &[TxnOpResponse]) -> Vec<GetResponse> {
-    let get = |answer: &TxnOpResponse| match answer {
-        TxnOpResponse::Get(get) => Some(get.clone()),
+pub(super) fn gets(answers: Vec<TxnOpResponse>) -> Vec<GetResponse> {
+    let get = |answer: TxnOpResponse| match answer {
+        TxnOpResponse::Get(get) => Some(get),
         _ => None,
     };
-    answers.iter().filter_map(get).collect()
+    answers.into_iter().filter_map(get).collect()
 }
 
 pub(super) fn newer(revision: u64) -> i64 {

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use dnsprovider::{Blocks, Claim, ClaimedSet, Credits, Entry, Fqdn, RecordData, RrKey, RrSet, RrType, Ttl, Version};
 use serde::{Deserialize, Serialize};
 
-use super::wire::{DEFAULT_TTL, Layout, Message, leaf};
+use super::place::{Placed, Placer, Wanted};
+use super::wire::{Layout, is_leaf, leaf};
 
 /// A key as it was read.
 #[derive(Clone, Debug)]
@@ -34,109 +35,9 @@ pub(super) struct Stored {
 /// Keys in the order of the store.
 pub(super) type Keys = BTreeMap<Vec<u8>, Stored>;
 
-//----------- Placed ---------------------------------------------------------
-
-/// One key, understood.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) owner: Fqdn,
-    rr_type: RrType,
-    record: RecordData,
-    /// The rest of the key behind that of its owner; empty when it is exactly there.
-    pub(super) leaf: String,
-    /// The name directly above the key, where it has one in this zone.
-    pub(super) above: Option<Fqdn>,
-    ttl: u32,
-    mark: Option<super::wire::Mark>,
-    blocks: Blocks,
-}
-
 /// Says what a key is to this zone; `None` when it is not of this zone.
 pub(super) fn place(layout: &Layout, key: &[u8], value: &[u8]) -> Option<Placed> {
-    let Ok(text) = std::str::from_utf8(key) else {
-        return nameless(layout, &String::from_utf8_lossy(key), value);
-    };
-    let own = layout.name(text);
-    if own.as_ref().is_some_and(|own| !layout.holds(own)) {
-        return None;
-    }
-    let message = serde_json::from_slice::<Message>(value).unwrap_or_default();
-    let above = text.rsplit_once('/').and_then(|(above, _)| layout.name(above)).filter(|above| layout.holds(above));
-    let ttl = message.ttl.filter(|ttl| *ttl != 0).unwrap_or(DEFAULT_TTL);
-    let record = message.record();
-
-    if let (Some(above), Some((rr_type, record))) = (&above, &record) {
-        let owner = [layout.owner_of_leaves(above), above.clone()]
-            .into_iter()
-            .find(|owner| message.groups_under(owner))
-            .filter(|owner| *rr_type != RrType::Cname || *owner != layout.apex);
-        if let Some((owner, path)) = owner.and_then(|owner| layout.path(&owner).map(|path| (owner, path))) {
-            let (rr_type, record) = (rr_type.clone(), record.clone());
-            let leaf = text[path.len() + 1..].to_owned();
-            let above = Some(above.clone());
-            return Some(Placed {
-                owner,
-                rr_type,
-                record,
-                leaf,
-                above,
-                ttl,
-                mark: message.mark,
-                blocks: Blocks::AsDns,
-            });
-        }
-    }
-    let Some(own) = own else { return nameless(layout, text, value) };
-    let ours = message.groups_under(&own) && matches!(record, Some((RrType::Cname, _))) && own != layout.apex;
-    let (rr_type, record) = record.unwrap_or_else(|| opaque(value));
-    Some(Placed {
-        owner: own,
-        rr_type,
-        record,
-        leaf: String::new(),
-        above,
-        ttl,
-        mark: message.mark.filter(|_| ours),
-        blocks: if ours { Blocks::AsDns } else { Blocks::Name },
-    })
-}
-
-/// A key that no name can be made of, at the nearest name above it.
-fn nameless(layout: &Layout, key: &str, value: &[u8]) -> Option<Placed> {
-    let mut path = key;
-    let owner = loop {
-        path = path.rsplit_once('/')?.0;
-        if let Some(name) = layout.name(path) {
-            break name;
-        }
-    };
-    if !layout.holds(&owner) {
-        return None;
-    }
-    let (rr_type, record) = opaque(value);
-    Some(Placed {
-        above: Some(owner.clone()),
-        owner,
-        rr_type,
-        record,
-        leaf: key[path.len() + 1..].to_owned(),
-        ttl: DEFAULT_TTL,
-        mark: None,
-        blocks: Blocks::AsDns,
-    })
-}
-
-/// Data that is shown to people only, cut to what fits a line.
-fn opaque(value: &[u8]) -> (RrType, RecordData) {
-    let text: String = String::from_utf8_lossy(value).chars().take(200).collect();
-    (RrType::Other("KEY".into()), RecordData::Opaque(text.into()))
-}
-
-impl Placed {
-    /// True for a record in a form that we write.
-    pub(super) fn blocks_as_dns(&self) -> bool {
-        self.blocks == Blocks::AsDns
-    }
+    Placer::new(layout).place(key, value)
 }
 
 //----------- Detail ---------------------------------------------------------
@@ -187,132 +88,132 @@ pub(super) fn default_place(layout: &Layout, owner: &Fqdn, record: &RecordData) 
     }
 }
 
+/// True where [`default_place`] puts a record.
+fn is_default_place(layout: &Layout, owner: &Fqdn, record: &RecordData, place: &str) -> bool {
+    match record {
+        RecordData::Cname(_) | RecordData::Opaque(_) => place.is_empty(),
+        record => place.strip_prefix(layout.leaves(owner)).is_some_and(|leaf| is_leaf(record, leaf)),
+    }
+}
+
 //----------- entries --------------------------------------------------------
-
-#[derive(Default)]
-struct Group {
-    /// By record: the places of its keys, and the facts of the first.
-    records: BTreeMap<RecordData, Vec<Fact>>,
-    blocks: Blocks,
-}
-
-struct Fact {
-    leaf: String,
-    ttl: u32,
-    mark: Option<super::wire::Mark>,
-}
 
 /// The sets that the keys make, one for each owner, type and name on the claim, in that order.
 ///
 /// `revision` is that of the read. Owners for which `wanted` is false are left out.
 pub(super) fn entries(layout: &Layout, keys: &Keys, revision: u64, wanted: impl Fn(&Fqdn) -> bool) -> Vec<Entry> {
-    let mut groups = BTreeMap::<(Fqdn, RrType, Option<String>), Group>::new();
-    // Leaves by the name above them, with the name on their claim where they are records of that name.
-    let mut leaves = BTreeMap::<Fqdn, Vec<(String, bool, Option<String>)>>::new();
+    let mut placer = Placer::new(layout);
+    let mut sets = Sets::new(layout);
     for (key, stored) in keys {
-        let Some(placed) = place(layout, key, &stored.value) else { continue };
-        let claim = placed.mark.as_ref().map(|mark| mark.claim.clone());
-        if let Some((above, leaf)) = leaf_below(layout, &placed, key) {
-            let own = above == placed.owner && !placed.leaf.is_empty();
-            leaves.entry(above).or_default().push((leaf, own, claim.clone()));
+        if let Some(placed) = placer.place(key, &stored.value) {
+            let wanted = wanted(&placed.owner);
+            sets.add(placed, wanted);
         }
-        if !wanted(&placed.owner) {
-            continue;
-        }
-        let group = groups.entry((placed.owner, placed.rr_type, claim)).or_default();
-        if placed.blocks == Blocks::Name {
-            group.blocks = Blocks::Name;
-        }
-        let fact = Fact { leaf: placed.leaf, ttl: placed.ttl, mark: placed.mark };
-        group.records.entry(placed.record).or_default().push(fact);
     }
-    let mut shared = Shared::default();
-    let entry = |((owner, rr_type, claim), group): ((Fqdn, RrType, Option<String>), Group)| {
-        let beside = leaves.get(&owner).into_iter().flatten();
-        let beside = beside.filter(|(_, own, other)| !own || *other != claim).map(|(leaf, ..)| leaf.clone()).collect();
-        finish(layout, RrKey::new(owner, rr_type), group, beside, revision, &mut shared)
-    };
-    groups.into_iter().filter_map(entry).collect()
+    sets.entries(revision)
 }
 
-/// The part of a key that a record of the name above it could want for itself, and that name.
-pub(super) fn leaf_below(layout: &Layout, placed: &Placed, key: &[u8]) -> Option<(Fqdn, String)> {
-    let owner = layout.owner_of_leaves(placed.above.as_ref()?);
-    let path = layout.path(&owner)?;
-    let leaf = std::str::from_utf8(key.get(path.len() + 1..)?).ok()?;
-    let hash = leaf.strip_prefix(layout.leaves(&owner))?;
-    hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')).then(|| (owner, leaf.to_owned()))
+/// Records of a read, on their way to sets.
+#[derive(Debug)]
+pub(super) struct Sets<'a> {
+    layout: &'a Layout,
+    records: Vec<Placed>,
+    /// Leaves of others by the name whose record could want their place.
+    others: BTreeMap<Fqdn, Vec<String>>,
 }
 
+impl<'a> Sets<'a> {
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Self { layout, records: Vec::new(), others: BTreeMap::new() }
+    }
+
+    /// Takes a key in; they come in their order. Where its owner is not `wanted` it only stands in the way of others.
+    pub(super) fn add(&mut self, mut placed: Placed, wanted: bool) {
+        match std::mem::replace(&mut placed.wanted, Wanted::Never) {
+            Wanted::By(owner, leaf) => self.others.entry(owner).or_default().push(leaf),
+            own => placed.wanted = own,
+        }
+        if wanted {
+            self.records.push(placed);
+        }
+    }
+
+    /// The sets, in order.
+    pub(super) fn entries(self, revision: u64) -> Vec<Entry> {
+        let Self { layout, mut records, others } = self;
+        // Stable: the keys of a set stay in their order.
+        records.sort_by(|a, b| (&a.owner, &a.rr_type, a.claim()).cmp(&(&b.owner, &b.rr_type, b.claim())));
+        let mut entries = Vec::new();
+        let mut last = None;
+        for at_owner in records.chunk_by_mut(|a, b| a.owner == b.owner) {
+            let others = others.get(&at_owner[0].owner).map_or(&[][..], Vec::as_slice);
+            let is_single = at_owner.iter().all(|record| record.claim() == at_owner[0].claim());
+            // What the sets of other claims have there, before leaves are taken out.
+            let own: Vec<(Option<Arc<str>>, String)> = if is_single {
+                Vec::new()
+            } else {
+                let own = at_owner.iter().filter(|record| matches!(record.wanted, Wanted::Own));
+                own.map(|record| (record.mark.as_ref().map(|mark| mark.claim.clone()), record.leaf.clone())).collect()
+            };
+            for set in at_owner.chunk_by_mut(|a, b| a.rr_type == b.rr_type && a.claim() == b.claim()) {
+                let beside = own.iter().filter(|(claim, _)| claim.as_deref() != set[0].claim()).map(|(_, leaf)| leaf);
+                let beside = beside.chain(others).cloned().collect();
+                entries.extend(finish(layout, set, beside, revision, &mut last));
+            }
+        }
+        entries
+    }
+}
+
+/// The set of these records; `last` are the credits of the one before, which are often the same.
 fn finish(
     layout: &Layout,
-    key: RrKey,
-    mut group: Group,
+    keys: &mut [Placed],
     beside: BTreeSet<String>,
     revision: u64,
-    shared: &mut Shared,
+    last: &mut Option<Arc<[Credits]>>,
 ) -> Option<Entry> {
-    let facts = || group.records.values().flatten();
-    let ttl = facts().map(|fact| fact.ttl).min()?;
-    let federation = facts().find_map(|fact| fact.mark.as_ref()).map(|mark| mark.federation.clone());
-    let claim_name = facts().find_map(|fact| fact.mark.as_ref()).map(|mark| mark.claim.clone());
+    let first = keys.first()?;
+    let key = RrKey::new(first.owner.clone(), first.rr_type.clone());
+    let blocks = if keys.iter().any(|key| key.blocks == Blocks::Name) { Blocks::Name } else { Blocks::AsDns };
+    // Stable, as above.
+    keys.sort_by(|a, b| a.record.cmp(&b.record));
+    let ttl = keys.iter().map(|key| key.ttl).min()?;
+    let mark = keys.iter().find_map(|key| key.mark.as_ref());
+    let (claim, federation) = mark.map(|mark| (mark.claim.clone(), mark.federation.clone())).unzip();
 
-    let mut at: Vec<(usize, String)> = Vec::new();
-    let mut credits: Vec<Option<Credits>> = Vec::new();
+    let mut at: Vec<(usize, String)> = Vec::with_capacity(keys.len());
+    let mut records = Vec::with_capacity(keys.len());
+    let mut credits: Vec<Option<Credits>> = Vec::with_capacity(keys.len());
     // A leaked layout of v1 may hold several CNAMEs: one stands for all, and a change takes all their keys.
-    if key.rr_type == RrType::Cname && group.records.len() > 1 {
-        let all = std::mem::take(&mut group.records);
-        let mut all = all.into_iter();
-        let (target, mut facts) = all.next()?;
-        facts.extend(all.flat_map(|(_, facts)| facts));
-        group.records.insert(target, facts);
-    }
-    for (index, facts) in group.records.values_mut().enumerate() {
-        at.extend(facts.iter().map(|fact| (index, fact.leaf.clone())));
-        let deviates = facts.iter().any(|fact| {
-            fact.ttl != ttl || fact.mark.as_ref().is_some_and(|mark| Some(&mark.federation) != federation.as_ref())
+    let stands_for_all = key.rr_type == RrType::Cname;
+    for (index, same) in keys.chunk_by_mut(|a, b| stands_for_all || a.record == b.record).enumerate() {
+        let deviates = same.iter().any(|key| {
+            key.ttl != ttl || key.mark.as_ref().is_some_and(|mark| Some(&mark.federation) != federation.as_ref())
         });
-        let clusters = facts.first_mut().and_then(|fact| fact.mark.as_mut()).and_then(|mark| mark.clusters.take());
-        let clusters = if deviates { Some(Vec::new()) } else { clusters };
-        credits.push(clusters.map(|clusters| shared.credits(&clusters)));
+        let clusters = same[0].mark.take().and_then(|mark| mark.clusters);
+        credits.push(if deviates { Some(Arc::new([]) as Credits) } else { clusters });
+        records.push(same[0].record.clone());
+        at.extend(same.iter_mut().map(|key| (index, std::mem::take(&mut key.leaf))));
     }
-    let last = credits.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-    credits.truncate(last);
-    let claim = claim_name.map(|name| Claim {
-        name: shared.text(&name),
-        federation: shared.text(&federation.unwrap_or_default()),
-        credits: credits.into_iter().map(|credits| credits.unwrap_or_else(|| Arc::new([]))).collect(),
+    let length = credits.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    credits.truncate(length);
+    let claim = claim.zip(federation).map(|(name, federation)| {
+        let credits = credits.into_iter().map(|credits| credits.unwrap_or_else(|| Arc::new([])));
+        let credits = credits.collect::<Vec<_>>();
+        let credits = match last.take().filter(|last| **last == *credits) {
+            Some(same) => same,
+            None => credits.into(),
+        };
+        Claim { name, federation, credits: last.insert(credits).clone() }
     });
     let ttl = Ttl::from_secs(ttl).unwrap_or(Ttl::MAX);
-    let set = RrSet::new(key, ttl, group.records.into_keys()).ok()?;
-    let at = (at != default_places(layout, &set)).then_some(at);
-    let version = Detail { at, beside }.into_version(revision);
-    Some(Entry { data: ClaimedSet { set, claim }, version, blocks: group.blocks })
-}
-
-/// Texts and credits of one read, each held once.
-#[derive(Default)]
-struct Shared {
-    texts: BTreeSet<Arc<str>>,
-    credits: BTreeSet<Credits>,
-}
-
-impl Shared {
-    fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
-            return known.clone();
-        }
-        let new: Arc<str> = text.into();
-        self.texts.insert(new.clone());
-        new
-    }
-
-    fn credits(&mut self, clusters: &[String]) -> Credits {
-        let new: Credits = clusters.iter().map(|cluster| self.text(cluster)).collect();
-        if let Some(known) = self.credits.get(&new) {
-            return known.clone();
-        }
-        self.credits.insert(new.clone());
-        new
-    }
+    let set = RrSet::new(key, ttl, records).ok()?;
+    let mut places = at.iter().zip(set.records()).enumerate();
+    let is_default = at.len() == set.records().len()
+        && places.all(|(place, ((index, leaf), record))| {
+            *index == place && is_default_place(layout, set.owner(), record, leaf)
+        });
+    let version = Detail { at: (!is_default).then_some(at), beside }.into_version(revision);
+    Some(Entry { data: ClaimedSet { set, claim }, version, blocks })
 }

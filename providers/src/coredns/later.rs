@@ -11,7 +11,6 @@ use super::CoreDns;
 use super::apply::{fence_compare, fence_holds, fence_witness, gets, newer, revision_of};
 use super::error::{Failure, error};
 use super::plan::NamePlan;
-use super::wire::Layout;
 
 impl CoreDns {
     /// Deletes the old records of sets that were put first.
@@ -34,7 +33,7 @@ impl CoreDns {
                 compares.push(unchanged);
                 let deletes: Vec<_> = keys.iter().map(|key| TxnOp::delete(key.clone(), None)).collect();
                 let txn = Txn::new().when(compares).and_then(deletes);
-                outcome = match self.api.write("deleting the old records of a large set", &txn).await {
+                outcome = match self.api.write("deleting the old records of a large set", txn).await {
                     Ok(answer) if answer.succeeded() => Late::Done(revision_of(answer.header())),
                     Ok(_) => Late::Conflict,
                     Err(failure) => Late::Failed(failure),
@@ -52,7 +51,6 @@ impl CoreDns {
     /// Deletes the CNAMEs whose place addresses have taken.
     pub(super) async fn settle(
         &self,
-        layout: &Layout,
         plans: &[NamePlan],
         fence: Option<&Fence>,
         revision: u64,
@@ -69,14 +67,14 @@ impl CoreDns {
                 let mut witnesses: Vec<_> = fence.map(fence_witness).into_iter().collect();
                 let mut deletes = Vec::new();
                 for plan in &part {
-                    let key = plan.exact(layout);
+                    let key = plan.exact();
                     compares.push(Compare::mod_revision(key.clone(), CompareOp::Less, newer(revision)));
                     compares.push(Compare::mod_revision(key.clone(), CompareOp::Greater, 0));
                     witnesses.push(TxnOp::get(key.clone(), Some(GetOptions::new().with_keys_only())));
                     deletes.push(TxnOp::delete(key, None));
                 }
                 let txn = Txn::new().when(compares).and_then(deletes).or_else(witnesses);
-                let answer = match self.api.write("deleting CNAMEs that gave way to addresses", &txn).await {
+                let answer = match self.api.write("deleting CNAMEs that gave way to addresses", txn).await {
                     Ok(answer) => answer,
                     Err(failure) => {
                         let late = |plan: &&NamePlan| (plan.owner.clone(), Late::Failed(failure.copy()));
@@ -89,7 +87,7 @@ impl CoreDns {
                     outcomes.extend(part.iter().map(|plan| (plan.owner.clone(), Late::Done(at))));
                     break;
                 }
-                let mut seen = gets(&answer.op_responses()).into_iter();
+                let mut seen = gets(answer.op_responses()).into_iter();
                 if fence.is_some_and(|fence| !fence_holds(fence, seen.next().as_ref())) {
                     outcomes.extend(part.iter().map(|plan| (plan.owner.clone(), Late::Unfenced)));
                     break;

@@ -111,7 +111,7 @@ impl LeaderKey {
         let absent = Compare::create_revision(self.key.as_str(), CompareOp::Equal, 0);
         let get = TxnOp::get(self.key.as_str(), None);
         let txn = Txn::new().when([absent]).and_then([put]).or_else([get]);
-        let answer = self.api.write("taking the leadership", &txn).await.map_err(|failure| failure.error)?;
+        let answer = self.api.write("taking the leadership", txn).await.map_err(|failure| failure.error)?;
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         self.seen = Some(revision);
         self.watch = None;

@@ -22,6 +22,7 @@ mod credential;
 mod error;
 mod later;
 mod leadership;
+mod place;
 mod plan;
 mod read;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use self::leadership::{LeaderKey, LeaderSeat};
 
 use self::api::Api;
 use self::error::{NAME, error};
+use self::read::Ahead;
 use self::wire::Layout;
 use crate::registry::{OpenMode, Opened, ProviderConfig};
 
@@ -90,7 +92,8 @@ async fn connect_or_wait(options: Options, mode: OpenMode) -> Result<CoreDns, Er
 /// An etcd from which CoreDNS answers.
 #[derive(Debug)]
 pub struct CoreDns {
-    api: Api,
+    api: Arc<Api>,
+    ahead: Ahead,
     layouts: Vec<Layout>,
     max_operations: AtomicU64,
     max_octets: AtomicU64,
@@ -123,7 +126,8 @@ impl CoreDns {
         };
         let layouts = options.zones.iter().map(layout).collect::<Result<_, _>>()?;
         Ok(Self {
-            api: Api::new(options),
+            api: Arc::new(Api::new(options)),
+            ahead: Ahead::default(),
             layouts,
             max_operations: AtomicU64::new(MAX_OPERATIONS),
             max_octets: AtomicU64::new(MAX_OCTETS),
@@ -207,16 +211,22 @@ impl DnsProvider for CoreDns {
     /// counted: they are done in later transactions of the same call, which takes [`Options::settle`] longer.
     fn cost(&self, unit: &Unit) -> Cost {
         let limit = self.max_operations.load(Ordering::Relaxed);
+        let cost = |owner: &Fqdn, changes: &[&Change]| {
+            let layout = self.layouts.iter().find(|layout| layout.holds(owner))?;
+            plan::cost(layout, owner, changes, limit)
+        };
+        // What cannot be planned is refused by `apply`, unsent.
+        if let [change] = unit.changes.as_slice() {
+            return cost(&change.key.owner, &[change]).unwrap_or_default();
+        }
         let mut names = BTreeMap::<&Fqdn, Vec<&Change>>::new();
         for change in &unit.changes {
             names.entry(&change.key.owner).or_default().push(change);
         }
-        let cost = |(owner, changes): (&Fqdn, Vec<&Change>)| {
-            let layout = self.layouts.iter().find(|layout| layout.holds(owner))?;
-            Some(plan::name(layout, owner, &changes, None).ok()?.cost(limit))
-        };
-        // What cannot be planned is refused by `apply`, unsent.
-        names.into_iter().filter_map(cost).fold(Cost::default(), |sum, cost| sum + cost)
+        names
+            .into_iter()
+            .filter_map(|(owner, changes)| cost(owner, &changes))
+            .fold(Cost::default(), |sum, cost| sum + cost)
     }
 
     async fn zones(&self, apex: Option<&Fqdn>) -> Result<Vec<Zone>, Error> {

@@ -15,7 +15,7 @@
 //! ([`Detail::beside`]), and none is newer. One gap is left, two addresses of different families with one hash (1 in
 //! 2^32): the later takes the key of the earlier, whose set the next read shows as changed.
 //!
-//! In: changes, versions · Out: compares, puts, deletes · Pure: yes · Called by: `apply`, and `cost` of the trait
+//! In: changes, versions · Out: compares, puts, deletes, costs · Pure: yes · Called by: `apply`, and `cost` of the trait
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,12 +24,15 @@ use etcd_client::{Compare, CompareOp, GetOptions, TxnOp};
 
 use super::convert::{Detail, default_place};
 use super::error::error;
-use super::wire::{Layout, Mark, Message, end_below, without_dot};
+use super::wire::{Layout, Mark, Message, Text, end_below, without_dot};
 
 /// What is written for one name, and under which conditions.
 #[derive(Debug)]
 pub(super) struct NamePlan {
     pub(super) owner: Fqdn,
+    /// The key exactly at the name.
+    exact: String,
+    /// Where its leaves begin.
     path: String,
     pub(super) guard: Guard,
     pub(super) puts: Vec<(String, String)>,
@@ -78,6 +81,145 @@ pub(super) fn name(
     occupied: Option<&Occupied>,
 ) -> Result<NamePlan, (RrKey, Error)> {
     check(layout, owner, changes)?;
+    if let (&[change], None) = (changes, occupied)
+        && let Some(plan) = simple(layout, change)
+    {
+        return Ok(plan);
+    }
+    general(layout, owner, changes, occupied)
+}
+
+/// Plans the one change of a name whose keys are where we put them and nothing beside: a set that comes or goes, which
+/// is most of what is ever written at once. `None` where it is not that.
+pub(super) fn simple(layout: &Layout, change: &Change) -> Option<NamePlan> {
+    let held = alone(change)?;
+    let owner = held.set.owner();
+    let exact = layout.path(owner)?;
+    let leaves = layout.leaves(owner);
+    let had_exact = change.before.is_some() && *held.set.rr_type() == RrType::Cname;
+    let mut keys = Vec::with_capacity(held.set.records().len());
+    for record in held.set.records() {
+        let place = default_place(layout, owner, record);
+        keys.push(if place.is_empty() { exact.clone() } else { format!("{exact}/{place}") });
+    }
+    let distinct = keys.iter().enumerate().all(|(place, key)| !keys[..place].contains(key));
+    if !distinct {
+        return None; // FNV-1a of 32 bits collides
+    }
+    let mut guard = Guard {
+        revision: change.version.revision,
+        was_bare: change.before.is_none() || had_exact,
+        stays_bare: change.before.is_none() && *held.set.rr_type() == RrType::Cname,
+        had_exact,
+        no_exact: change.before.is_none(),
+        old: Vec::new(),
+        new: Vec::new(),
+    };
+    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+    if change.before.is_none() {
+        let values = (0..keys.len()).map(|index| value_of(held, index)).collect::<Option<Vec<_>>>()?;
+        puts = keys.into_iter().zip(values).collect();
+        puts.sort_unstable();
+    } else {
+        deletes = keys;
+        deletes.sort_unstable();
+        guard.old = if had_exact { Vec::new() } else { deletes.clone() };
+    }
+    Some(NamePlan {
+        owner: owner.clone(),
+        path: format!("{exact}/{leaves}"),
+        exact,
+        guard,
+        puts,
+        deletes,
+        settle: None,
+        details: vec![(change.key.clone(), Detail::default())],
+    })
+}
+
+/// The set of a change that only creates or deletes it and knows of nothing else there.
+fn alone(change: &Change) -> Option<&ClaimedSet> {
+    match (&change.before, &change.after) {
+        (None, Some(held)) | (Some(held), None) => Some(held).filter(|_| change.version.detail.is_none()),
+        _ => None,
+    }
+}
+
+/// What the changes of one name cost in a transaction of at most `limit` operations; nothing where they cannot be.
+///
+/// Of [`simple`] changes the operations are counted without making them, and their octets are not less than they will
+/// be: this is asked for each name more than once.
+pub(super) fn cost(layout: &Layout, owner: &Fqdn, changes: &[&Change], limit: u64) -> Option<Cost> {
+    if let &[change] = changes
+        && let Some(cost) = simple_cost(layout, change, limit)
+    {
+        check(layout, owner, changes).ok()?;
+        return Some(cost);
+    }
+    Some(name(layout, owner, changes, None).ok()?.cost(limit))
+}
+
+pub(super) fn simple_cost(layout: &Layout, change: &Change, limit: u64) -> Option<Cost> {
+    let held = alone(change)?;
+    let records = held.set.records();
+    // Two records of one set share a leaf once in 2^32 times; the plan then counts one delete less.
+    let writable = |record: &RecordData| match record {
+        RecordData::Aaaa(address) => address.to_ipv4_mapped().is_none(),
+        RecordData::Txt(text) => !text.is_empty(),
+        RecordData::A(_) | RecordData::Cname(_) => true,
+        RecordData::Opaque(_) => false,
+    };
+    if !records.iter().all(writable) || records.len() as u64 > limit {
+        return None;
+    }
+    let exact = layout.path(held.set.owner())?.len();
+    // `/`, the place of leaves at the apex, and a hash.
+    let key = exact + 32;
+    let (operations, compares) = match (&change.before, held.set.rr_type()) {
+        (None, _) => (records.len(), 2),
+        (Some(_), RrType::Cname) => (1, 3),
+        (Some(_), _) => (records.len(), 2 + records.len()),
+    };
+    let puts = match change.before {
+        None => (0..records.len()).map(|index| key + value_octets(held, index) + 24).sum(),
+        Some(_) => 0,
+    };
+    let deletes = if change.before.is_some() { operations } else { 0 };
+    let octets = puts + (compares + deletes + 5) * (key + 40);
+    Some(Cost { operations: operations as u64, compares: compares as u64, octets: octets as u64, ..Cost::default() })
+}
+
+/// At least the octets of what [`value_of`] gives.
+fn value_octets(held: &ClaimedSet, index: usize) -> usize {
+    // With the quotes and what stands before the next one.
+    let quoted = |text: &str| {
+        let octets = text.bytes().map(|byte| match byte {
+            b'"' | b'\\' => 2,
+            0..=0x1f => 6,
+            _ => 1,
+        });
+        octets.sum::<usize>() + 3
+    };
+    let data = match held.set.records().get(index) {
+        Some(RecordData::Cname(target)) => quoted(target.as_str()),
+        // Escaped for DNS and again for JSON.
+        Some(RecordData::Txt(text)) => 5 * text.len(),
+        _ => 48,
+    };
+    let mark = held.claim.as_ref().map_or(0, |claim| {
+        let clusters: usize = claim.credits_of(index).iter().map(|cluster| quoted(cluster)).sum();
+        quoted(&claim.name) + quoted(&claim.federation) + clusters
+    });
+    data + quoted(held.set.owner().as_str()) + mark + 120
+}
+
+/// Plans any changes of one name, as [`name`] has checked them.
+pub(super) fn general(
+    layout: &Layout,
+    owner: &Fqdn,
+    changes: &[&Change],
+    occupied: Option<&Occupied>,
+) -> Result<NamePlan, (RrKey, Error)> {
     let refuse = |rule: &str| {
         let key = changes[0].key.clone();
         let error = error(ErrorKind::InvalidInput, rule).with_key(&key);
@@ -182,6 +324,7 @@ pub(super) fn name(
         settle: waits.then(|| path.clone()),
         details: plan_details,
         path: format!("{path}/{}", layout.leaves(owner)),
+        exact: path,
     })
 }
 
@@ -219,17 +362,17 @@ fn check(layout: &Layout, owner: &Fqdn, changes: &[&Change]) -> Result<(), (RrKe
 }
 
 /// The value of the key of one record; `None` when the format cannot hold it.
-fn value_of(held: &ClaimedSet, index: usize) -> Option<String> {
+fn value_of<'a>(held: &'a ClaimedSet, index: usize) -> Option<String> {
     let record: &RecordData = held.set.records().get(index)?;
-    let clusters = |claim: &dnsprovider::Claim| {
-        claim.credits.get(index).map(|credits| credits.iter().map(ToString::to_string).collect())
+    let clusters = |claim: &'a dnsprovider::Claim| {
+        claim.credits.get(index).map(|credits| credits.iter().map(|cluster| Text::from(&**cluster)).collect())
     };
     let message = Message {
         ttl: Some(held.set.ttl().as_secs()),
-        group: Some(without_dot(held.set.owner()).to_owned()),
+        group: Some(without_dot(held.set.owner()).into()),
         mark: held.claim.as_ref().map(|claim| Mark {
-            claim: claim.name.to_string(),
-            federation: claim.federation.to_string(),
+            claim: (&*claim.name).into(),
+            federation: (&*claim.federation).into(),
             clusters: clusters(claim),
         }),
         ..Message::default()
@@ -254,12 +397,12 @@ impl NamePlan {
     }
 
     /// The key exactly at the name.
-    pub(super) fn exact(&self, layout: &Layout) -> String {
-        layout.path(&self.owner).unwrap_or_default()
+    pub(super) fn exact(&self) -> String {
+        self.exact.clone()
     }
 
     /// The conditions under which the first transaction of this name is done.
-    pub(super) fn compares(&self, layout: &Layout, occupied: Option<&Occupied>) -> Vec<Compare> {
+    pub(super) fn compares(&self, occupied: Option<&Occupied>) -> Vec<Compare> {
         let guard = &self.guard;
         let newer = |revision: u64| i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1);
         let (from, to) = self.below();
@@ -268,7 +411,7 @@ impl NamePlan {
             None if guard.was_bare => 1,
             None => newer(guard.revision),
         };
-        let exact = self.exact(layout);
+        let exact = self.exact();
         let mut compares = vec![Compare::mod_revision(from, CompareOp::Less, below).with_range(to)];
         let at_most = if guard.no_exact { 1 } else { newer(guard.revision) };
         compares.push(Compare::mod_revision(exact.clone(), CompareOp::Less, at_most));
@@ -293,10 +436,10 @@ impl NamePlan {
     }
 
     /// Reads that tell whether it was this name that forbade the transaction: two operations.
-    pub(super) fn witnesses(&self, layout: &Layout) -> [TxnOp; 2] {
+    pub(super) fn witnesses(&self) -> [TxnOp; 2] {
         let (from, to) = self.below();
         [
-            TxnOp::get(self.exact(layout), Some(GetOptions::new().with_keys_only())),
+            TxnOp::get(self.exact(), Some(GetOptions::new().with_keys_only())),
             TxnOp::get(from, Some(GetOptions::new().with_range(to).with_keys_only())),
         ]
     }

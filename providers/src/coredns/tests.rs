@@ -127,6 +127,21 @@ fn the_group_says_whose_record_a_key_is() {
 }
 
 #[test]
+fn a_key_in_another_spelling_than_ours_is_no_record_of_the_name_above_it() {
+    // Longer, shorter or as long as the key that CoreDNS asks for: it is never asked for.
+    for (key, group) in [(r#"/""""#, r#"\"\"\"\""#), (r"/a\032b", r"a\\032b"), ("/WWW", "www")] {
+        let value = format!(r#"{{"host":"192.0.2.1","ttl":60,"group":"{group}.example.com"}}"#);
+        for leaf in ["1", ""] {
+            let entries = read(&[(&format!("{key}/{leaf}"), &value)]);
+            assert_eq!(entries.len(), 1, "{key}/{leaf}");
+            let blocks = if leaf.is_empty() { Blocks::AsDns } else { Blocks::Name };
+            assert_eq!(entries[0].blocks, blocks, "{key}/{leaf}");
+            assert!(entries[0].data.set.is_opaque() || entries[0].key().owner.as_str().starts_with("1."));
+        }
+    }
+}
+
+#[test]
 fn a_set_with_two_ttls_has_the_smaller_and_differs_from_what_credits_it() {
     let key = |host, ttl| {
         format!(
@@ -221,6 +236,26 @@ proptest! {
         let plan = plan::name(&layout, &owner, &[&delete], None).unwrap();
         let deleted: BTreeSet<_> = plan.deletes.into_iter().map(String::into_bytes).collect();
         prop_assert_eq!(deleted, keys.keys().cloned().collect::<BTreeSet<_>>());
+    }
+
+    /// A set that comes or goes alone is planned like any other change, and costs what its plan costs.
+    #[test]
+    fn the_short_plan_of_a_set_is_the_long_one(held in claimed_set(), goes in any::<bool>()) {
+        let layout = layout();
+        prop_assume!(layout.holds(held.set.owner()));
+        prop_assume!(*held.set.owner() != layout.apex || *held.set.rr_type() != RrType::Cname);
+        let owner = held.set.owner().clone();
+        let entry = Entry { data: held.clone(), version: Version::at(7), blocks: Blocks::AsDns };
+        let change = if goes { Change::delete(&entry) } else { Change::create(held, Version::at(7)) };
+        let long = plan::general(&layout, &owner, &[&change], None).unwrap();
+        let short = plan::simple(&layout, &change).unwrap();
+        prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
+        for limit in [4, 128] {
+            let (long, short) = (long.cost(limit), plan::simple_cost(&layout, &change, limit));
+            let Some(short) = short else { continue };
+            prop_assert_eq!((short.operations, short.compares), (long.operations, long.compares));
+            prop_assert!(short.octets >= long.octets, "{} octets, not {}", long.octets, short.octets);
+        }
     }
 
     /// No key or value of anybody makes a read fail, and no key of the zone is lost.

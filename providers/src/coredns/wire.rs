@@ -3,11 +3,13 @@
 //! Source: the SkyDNS message format, <https://coredns.io/plugins/etcd/>; federation v1's coredns provider.
 //! In: names, keys, octets · Out: the same in the other form · Pure: yes · Called by: `convert`, `plan`, `read`
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use dnsprovider::{Fqdn, RecordData, RrType};
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 //----------- Layout ---------------------------------------------------------
 
@@ -37,6 +39,11 @@ impl Layout {
     /// True for the names of this zone, false for those outside and those of a zone nested in it.
     pub(super) fn holds(&self, name: &Fqdn) -> bool {
         name.is_at_or_below(&self.apex) && !self.nested.iter().any(|zone| name.is_at_or_below(zone))
+    }
+
+    /// True when another zone of the config lies in this one.
+    pub(super) fn has_nested(&self) -> bool {
+        !self.nested.is_empty()
     }
 
     /// The key exactly at a name; `None` when a label holds what no key can.
@@ -128,41 +135,95 @@ fn push_label(path: &mut String, label: &str) -> Option<()> {
 
 //----------- Message --------------------------------------------------------
 
-/// The value of a key. Fields that are not listed are ignored, as CoreDNS does.
+/// The value of a key, borrowed from where it stands. Fields that are not listed are ignored, as CoreDNS does.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Message {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) host: Option<String>,
+    pub(super) host: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) text: Option<String>,
+    pub(super) text: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ttl: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) group: Option<String>,
+    pub(super) group: Option<Text<'a>>,
     #[serde(skip_serializing)]
     pub(super) port: Option<i64>,
     #[serde(skip_serializing)]
     pub(super) mail: Option<bool>,
     #[serde(rename = "dns-syncd", skip_serializing_if = "Option::is_none")]
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<Mark<'a>>,
 }
 
 /// The claim on one key.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub(super) claim: String,
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(super) struct Mark<'a> {
+    pub(super) claim: Text<'a>,
     #[serde(default)]
-    pub(super) federation: String,
+    pub(super) federation: Text<'a>,
     /// Absent where the claim does not speak of this record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) clusters: Option<Vec<String>>,
+    pub(super) clusters: Option<Vec<Text<'a>>>,
+}
+
+/// A string of a value, copied only where it has escapes. serde's own `Option<Cow<str>>` copies always.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(text.into())
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(text.to_owned().into())
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
 }
 
 /// What CoreDNS answers for a key without a TTL. Source: coredns plugin/etcd, `defaultTTL`.
 pub(super) const DEFAULT_TTL: u32 = 300;
 
-impl Message {
+impl Message<'_> {
     /// The record as CoreDNS answers it; `None` when it is none of the modelled types or of several at once.
     pub(super) fn record(&self) -> Option<(RrType, RecordData)> {
         if self.port.unwrap_or(0) != 0 || self.mail == Some(true) {
@@ -185,7 +246,9 @@ impl Message {
 
     /// True when the group says that the record belongs to `name`.
     pub(super) fn groups_under(&self, name: &Fqdn) -> bool {
-        self.group.as_deref().and_then(|group| Fqdn::parse(group).ok()).is_some_and(|group| group == *name)
+        let Some(group) = self.group.as_deref() else { return false };
+        // As we write it, which saves reading it.
+        group == without_dot(name) || Fqdn::parse(group).is_ok_and(|group| group == *name)
     }
 
     /// Puts a record in place; `None` when the format cannot hold it.
@@ -193,9 +256,9 @@ impl Message {
         match record {
             // CoreDNS would answer it as an A record.
             RecordData::Aaaa(address) if address.to_ipv4_mapped().is_some() => return None,
-            RecordData::A(_) | RecordData::Aaaa(_) => self.host = Some(record.to_string()),
-            RecordData::Cname(target) => self.host = Some(without_dot(target).to_owned()),
-            RecordData::Txt(text) if !text.is_empty() => self.text = Some(text_of(text)),
+            RecordData::A(_) | RecordData::Aaaa(_) => self.host = Some(record.to_string().into()),
+            RecordData::Cname(target) => self.host = Some(without_dot(target).to_owned().into()),
+            RecordData::Txt(text) if !text.is_empty() => self.text = Some(text_of(text).into()),
             RecordData::Txt(_) | RecordData::Opaque(_) => return None,
         }
         Some(self)
@@ -246,11 +309,32 @@ fn text_octets(text: &str) -> Vec<u8> {
 
 /// The last part of the key of a record, as federation v1 made it: FNV-1a, 32 bits, lower-case hex without padding.
 pub(super) fn leaf(record: &RecordData) -> String {
-    let text = match record {
-        RecordData::Txt(text) => text_of(text),
-        RecordData::Cname(target) => without_dot(target).to_owned(),
-        other => other.to_string(),
-    };
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{hash:x}")
+    format!("{:x}", hash(record))
+}
+
+/// True when `text` is what [`leaf`] gives.
+pub(super) fn is_leaf(record: &RecordData, text: &str) -> bool {
+    let canonical = text == "0" || !text.starts_with('0');
+    let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    canonical && is_hex && u32::from_str_radix(text, 16) == Ok(hash(record))
+}
+
+fn hash(record: &RecordData) -> u32 {
+    let mut hash = Fnv(0x811c_9dc5);
+    match record {
+        RecordData::Txt(text) => hash.write_str(&text_of(text)),
+        RecordData::Cname(target) => hash.write_str(without_dot(target)),
+        other => write!(hash, "{other}"),
+    }
+    .expect("hashing cannot fail");
+    hash.0
+}
+
+struct Fnv(u32);
+
+impl fmt::Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = text.bytes().fold(self.0, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Ok(())
+    }
 }
