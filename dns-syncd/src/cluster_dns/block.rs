@@ -2,6 +2,7 @@
 //!
 //! Only constructs that CoreDNS has had since 1.8 are used, and no plugin that a build may leave out but
 //! those of every Corefile of Kubernetes: an unknown word would stop the cluster's DNS at its next start.
+//! No word needs quotes, because `kubeadm upgrade` writes a Corefile anew without them (and without its comments).
 //!
 //! In: [`ShortNames`], where the cluster's own names are answered · Out: text between two marks · Pure: yes
 

@@ -48,6 +48,7 @@ pub fn add(corefile: &str, names: &ShortNames) -> Result<String, Unreadable> {
 /// When the Corefile is not understood: it is to be left as it is.
 pub fn remove(corefile: &str, federation: &str) -> Result<String, Unreadable> {
     let read = Corefile::read(corefile)?;
+    read.check_not_lost(federation)?;
     let Some(mark) = read.mark(federation) else { return Ok(corefile.to_owned()) };
     let (before, block, after) = cut(corefile, mark.lines.clone());
     let mut rest = format!("{before}{after}");
@@ -96,6 +97,9 @@ pub(super) fn render(
     old_read: &Corefile,
 ) -> Result<String, Unreadable> {
     let federation = &names.federation;
+    for (_, read) in all {
+        read.check_not_lost(federation)?;
+    }
     let strangers = || {
         all.iter().flat_map(|(_, read)| {
             read.servers.iter().filter(|server| read.owner(server) != Some(federation)).map(|server| (server, *read))

@@ -93,6 +93,20 @@ impl Corefile {
         Some(&mark.federation)
     }
 
+    /// Fails where the federation's server blocks are there and their marks are not, as after `kubeadm upgrade`, which
+    /// writes the Corefile anew without comments.
+    pub(super) fn check_not_lost(&self, federation: &str) -> Result<(), Unreadable> {
+        let is_ours = |server: &&Server| {
+            let Some(kubernetes) = server.plugin("kubernetes") else { return false };
+            let is_named = kubernetes.arguments.iter().any(|zone| zone == federation);
+            is_named && kubernetes.body.iter().any(|line| line == &["ignore", "empty_service"])
+        };
+        let lost = self.servers.iter().find(|server| self.owner(server).is_none() && is_ours(server));
+        let Some(server) = lost else { return Ok(()) };
+        let what = format!("the server blocks of the federation `{federation}` have lost their marks");
+        Err(Unreadable::Mark { line: server.lines.start() + 1, what })
+    }
+
     fn check_marks(&self) -> Result<(), Unreadable> {
         for (index, mark) in self.marks.iter().enumerate() {
             if let Some(double) = self.marks[index + 1..].iter().find(|other| other.federation == mark.federation) {

@@ -71,7 +71,7 @@ pub enum Unreadable {
         domain: String,
     },
     /// The marks of a former edit do not enclose whole server blocks any more.
-    #[error("line {line}: {what}; hint: remove what is left of this block by hand")]
+    #[error("line {line}: {what}; hint: remove by hand what `--cluster-dns=print` shows")]
     Mark {
         /// Counted from 1.
         line: usize,

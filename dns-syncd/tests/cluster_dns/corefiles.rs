@@ -197,6 +197,21 @@ fn marks_that_were_torn_are_left_alone() {
     }
 }
 
+/// `kubeadm upgrade` writes the Corefile anew, without comments, quotes and empty lines.
+#[test]
+fn what_kubeadm_writes_anew_means_the_same_and_has_lost_its_marks() {
+    let added = add(KUBEADM, &names("fed")).unwrap();
+    assert!(!added.lines().any(|line| !line.trim().starts_with('#') && line.contains(" \"")), "{added}");
+    let bare: String =
+        added.lines().filter(|line| !line.trim().starts_with('#')).map(|line| format!("{line}\n")).collect();
+    for result in [add(&bare, &names("fed")), remove(&bare, "fed")] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Unreadable::Mark { line: 21, .. }), "{error}");
+        assert!(error.to_string().contains("lost their marks"), "{error}");
+    }
+    assert_eq!(remove(&bare, "other").unwrap(), bare);
+}
+
 #[test]
 fn removing_what_is_not_there_changes_nothing() {
     assert_eq!(remove(KUBEADM, "fed").unwrap(), KUBEADM);
