@@ -67,15 +67,15 @@ pub(crate) fn is_dump(objects: &[Object]) -> bool {
 }
 
 /// Reads the objects of a dump; without a `Cluster` it has no clusters.
-pub(crate) fn read(objects: Vec<Object>, select: Select) -> Dump {
+pub(crate) fn read(mut objects: Vec<Object>, select: Select) -> Dump {
     let selection = Selection::new(select, &objects);
-    let (clusters, services): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.kind == Kind::Cluster);
     let mut dump = Dump::default();
-    for cluster in clusters {
+    for cluster in objects.iter_mut().filter(|object| object.kind == Kind::Cluster) {
         let name = ClusterName::from(cluster.metadata.name());
-        dump.clusters.insert(name, member(cluster.metadata, cluster.status, &cluster.place));
+        let (metadata, status) = (std::mem::take(&mut cluster.metadata), std::mem::take(&mut cluster.status));
+        dump.clusters.insert(name, member(metadata, status, &cluster.place));
     }
-    for service in services {
+    for service in objects {
         let id = service.metadata.service_id();
         if service.kind != Kind::Service || !selection.has(&service.metadata, &id) {
             continue;

@@ -1,14 +1,19 @@
 //! Kubernetes manifests as text, read into the few fields that matter here.
 //!
-//! Single objects, several documents and lists, in JSON or YAML, in one pass and without a tree in between.
+//! Single objects, several documents and lists, in JSON or YAML, in one pass and without a tree in between. The items of
+//! a JSON list, which is how large dumps come, are taken one by one.
 //! Fields of kinds that are not used are not looked at.
 //! In: text · Out: [`Object`]s in the order of the text · Pure: yes
+
+mod list;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed as _, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use self::list::Document;
 
 /// An object of a kind that is used.
 #[derive(Debug, PartialEq)]
@@ -154,34 +159,36 @@ pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], yaml: bool) -> Result<Vec<Obj
         message: "it is not UTF-8".to_owned(),
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let raws = if text.trim_start().starts_with('{') {
+    let objects = if text.trim_start().starts_with('{') {
         // YAML is a superset of JSON; the JSON reader is many times faster.
-        json(text).or_else(|fault| if yaml { yaml_documents(text) } else { Err(fault) })?
+        json(file, text).or_else(|fault| if yaml { yaml_documents(file, text) } else { Err(fault) })?
     } else if yaml || text.trim().is_empty() {
-        yaml_documents(text)?
+        yaml_documents(file, text)?
     } else {
-        json(text)?
+        json(file, text)?
     };
-    if raws.is_empty() {
-        return Err(Fault::whole("it is empty"));
-    }
-    let mut found = Found { file, lines: Lines { text, offset: 0, line: 1 }, objects: Vec::new() };
-    for Top(raw) in raws {
-        found.flatten(raw, None)?;
-    }
-    Ok(found.objects)
+    objects.ok_or_else(|| Fault::whole("it is empty"))
 }
 
-fn json(text: &str) -> Result<Vec<Top>, Fault> {
-    let documents = serde_json::Deserializer::from_str(text).into_iter::<Top>();
-    documents.collect::<Result<_, _>>().map_err(|error| {
-        let whole = error.to_string();
-        let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
-        Fault { line: Some(error.line() as u64), message: message.to_owned() }
-    })
+/// The objects of a JSON text; `None` where it has no document.
+fn json(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fault> {
+    let mut found = Found::new(file, text);
+    let mut documents = serde_json::Deserializer::from_str(text);
+    let mut is_empty = true;
+    while documents.end().is_err() {
+        is_empty = false;
+        if let Err(error) = Document(&mut found).deserialize(&mut documents) {
+            let whole = error.to_string();
+            let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+            let read = Fault { line: Some(error.line() as u64), message: message.to_owned() };
+            return Err(found.fault.unwrap_or(read));
+        }
+    }
+    Ok((!is_empty).then_some(found.objects))
 }
 
-fn yaml_documents(text: &str) -> Result<Vec<Top>, Fault> {
+/// The objects of a YAML text; `None` where it has no document.
+fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fault> {
     // The limits on depth, aliases and anchors stay, they guard stack and memory; those on sheer size go, since a
     // dump of a large cluster is large.
     let options = serde_saphyr::options! {
@@ -194,12 +201,18 @@ fn yaml_documents(text: &str) -> Result<Vec<Top>, Fault> {
         emit_comments: false,
         with_snippet: false,
     };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+    let raws: Vec<Top> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
         let line = error.location().map(|location| location.line());
         let whole = error.to_string();
         Fault { line, message: whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned() }
-    })
+    })?;
+    let is_empty = raws.is_empty();
+    let mut found = Found::new(file, text);
+    for Top(raw) in raws {
+        found.flatten(raw, None)?;
+    }
+    Ok((!is_empty).then_some(found.objects))
 }
 
 /// The objects of one text so far.
@@ -207,9 +220,15 @@ struct Found<'a> {
     file: &'a Arc<str>,
     lines: Lines<'a>,
     objects: Vec<Object>,
+    /// What is wrong with an object that could be read.
+    fault: Option<Fault>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    fn new(file: &'a Arc<str>, text: &'a str) -> Self {
+        Self { file, lines: Lines { text, offset: 0, line: 1 }, objects: Vec::new(), fault: None }
+    }
+
     /// Takes lists apart. `of` is the kind of the elements where the list names it (`ServiceList`).
     fn flatten(&mut self, raw: Raw, of: Option<(&str, Option<&str>)>) -> Result<(), Fault> {
         let kind = raw.kind.as_deref().or(of.map(|(kind, _)| kind));
@@ -346,6 +365,42 @@ enum Field {
     Other,
 }
 
+impl Raw {
+    /// Reads the value of a field.
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &Field, map: &mut A) -> Result<(), A::Error> {
+        if !self.wants(field) {
+            map.next_value::<IgnoredAny>()?;
+            return Ok(());
+        }
+        match field {
+            Field::ApiVersion => self.api_version = map.next_value()?,
+            Field::Kind => self.kind = map.next_value()?,
+            Field::Metadata => self.metadata = map.next_value()?,
+            Field::Spec => self.spec = map.next_value()?,
+            Field::Status => self.status = map.next_value()?,
+            Field::Endpoints => self.endpoints = map.next_value()?,
+            Field::Items => self.items = map.next_value()?,
+            Field::Other => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Without a `kind`, which the top of a document must have.
+    fn check_top<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.kind.as_deref().unwrap_or_default().is_empty() {
+            return Err(E::custom("the top level has no `kind`; expected objects as `kubectl get -o yaml` prints"));
+        }
+        Ok(())
+    }
+
+    /// The kind of its items where it names that (`ServiceList`), and their API version.
+    fn of(&self) -> Option<(&str, Option<&str>)> {
+        let of = self.kind.as_deref()?.strip_suffix("List")?;
+        (!of.is_empty()).then_some((of, self.api_version.as_deref()))
+    }
+}
+
 struct RawVisitor {
     top: bool,
 }
@@ -360,25 +415,10 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
         let mut raw = Raw::default();
         while let Some(field) = map.next_key::<Field>()? {
-            if !raw.wants(&field) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            match field {
-                Field::ApiVersion => raw.api_version = map.next_value()?,
-                Field::Kind => raw.kind = map.next_value()?,
-                Field::Metadata => raw.metadata = map.next_value()?,
-                Field::Spec => raw.spec = map.next_value()?,
-                Field::Status => raw.status = map.next_value()?,
-                Field::Endpoints => raw.endpoints = map.next_value()?,
-                Field::Items => raw.items = map.next_value()?,
-                Field::Other => drop(map.next_value::<IgnoredAny>()?),
-            }
+            raw.read(&field, &mut map)?;
         }
-        if self.top && raw.kind.as_deref().unwrap_or_default().is_empty() {
-            return Err(A::Error::custom(
-                "the top level has no `kind`; expected objects as `kubectl get -o yaml` prints",
-            ));
+        if self.top {
+            raw.check_top()?;
         }
         Ok(raw)
     }
