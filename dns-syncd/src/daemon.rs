@@ -21,7 +21,7 @@ use crate::events::Notices;
 use crate::leader::{Candidate, Leader};
 use crate::resolver::{Resolve, SystemResolver};
 use crate::source::clusters::Ways;
-use crate::source::{EndpointSource, SourceError};
+use crate::source::{Dismissed, EndpointSource, SourceError};
 
 /// Batches of a source that may wait until it is noted when they were told.
 const TOLD_BATCHES: usize = 16;
@@ -41,6 +41,7 @@ pub struct Daemon {
     zone: ZoneChoice,
     served: Option<Arc<dyn Served>>,
     ways: Option<Ways>,
+    dismissed: Dismissed,
     servers: Vec<SocketAddr>,
     ask: Arc<dyn Ask>,
     resolver: Option<Arc<dyn Resolve>>,
@@ -99,6 +100,7 @@ impl Daemon {
             source: Source(source),
             served: None,
             ways: None,
+            dismissed: Dismissed::default(),
             servers: Vec::new(),
             ask: Arc::new(DnsAsker::default()),
             resolver: None,
@@ -139,6 +141,13 @@ impl Daemon {
     #[must_use]
     pub fn with_events(mut self, ways: Ways) -> Self {
         self.ways = Some(ways);
+        self
+    }
+
+    /// Lets the source know there which clusters a person took out.
+    #[must_use]
+    pub fn with_dismissed(mut self, dismissed: Dismissed) -> Self {
+        self.dismissed = dismissed;
         self
     }
 
@@ -252,6 +261,7 @@ impl Daemon {
         });
         let parts = EngineParts {
             notices,
+            dismissed: self.dismissed,
             settings: self.settings,
             served: self.served.clone(),
             leader: leader.clone(),

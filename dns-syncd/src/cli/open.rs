@@ -10,7 +10,7 @@ use dns_syncd::config::{Config, ConfigError, SourceKind};
 use dns_syncd::engine::{Pass, PassContext, SystemClock, ZoneChoice};
 use dns_syncd::resolver::{Resolve, SystemResolver};
 use dns_syncd::source::clusters::{Contexts, Ways};
-use dns_syncd::source::{ClusterSource, ClustersConfig, EndpointSource, FederationSource, FileSource};
+use dns_syncd::source::{ClusterSource, ClustersConfig, Dismissed, EndpointSource, FederationSource, FileSource};
 use dnsprovider::Fqdn;
 use tokio::sync::watch;
 
@@ -70,19 +70,21 @@ pub(crate) async fn apex(config: &Config, opened: &Opened) -> anyhow::Result<Fqd
 
 /// The source that the config names.
 pub(crate) fn source(config: &Config) -> anyhow::Result<Box<dyn EndpointSource>> {
-    source_with(config, watch::channel(contexts(config)).1, Ways::default())
+    source_with(config, watch::channel(contexts(config)).1, Ways::default(), Dismissed::default())
 }
 
-/// The same, following changes of the `[Cluster]` sections, and telling there how members are reached.
+/// The same, following changes of the `[Cluster]` sections, telling there how members are reached, and hearing there who
+/// was taken out.
 pub(crate) fn source_with(
     config: &Config,
     contexts: watch::Receiver<Contexts>,
     ways: Ways,
+    dismissed: Dismissed,
 ) -> anyhow::Result<Box<dyn EndpointSource>> {
     match config.source.kind {
-        Some(SourceKind::Clusters) => {
-            Ok(Box::new(ClusterSource::new(clusters(config)).with_contexts(contexts).with_ways(ways)))
-        }
+        Some(SourceKind::Clusters) => Ok(Box::new(
+            ClusterSource::new(clusters(config)).with_contexts(contexts).with_ways(ways).with_dismissed(dismissed),
+        )),
         Some(SourceKind::Federation) => {
             Ok(Box::new(FederationSource::new(config.federation.name.clone(), clusters(config))))
         }

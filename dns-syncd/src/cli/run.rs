@@ -7,6 +7,7 @@ use dns_providers::OpenMode;
 use dns_syncd::config::{Config, Flags};
 use dns_syncd::daemon::{Daemon, terminated};
 use dns_syncd::engine::Handle;
+use dns_syncd::source::Dismissed;
 use dns_syncd::source::clusters::{Contexts, Ways};
 use dnsprovider::Fqdn;
 use tokio::sync::watch;
@@ -22,10 +23,12 @@ pub(crate) async fn run(flags: Flags, config: Config, show: bool) -> anyhow::Res
     let opened = open::provider(&config, OpenMode::Serve).await?;
     let apex = open::apex(&config, &opened).await?;
     let contexts = watch::Sender::new(open::contexts(&config));
-    let ways = Ways::default();
-    let (settings, source) = (config.settings(&apex)?, open::source_with(&config, contexts.subscribe(), ways.clone())?);
+    let (ways, dismissed) = (Ways::default(), Dismissed::default());
+    let source = open::source_with(&config, contexts.subscribe(), ways.clone(), dismissed.clone())?;
+    let settings = config.settings(&apex)?;
     let candidate = lead::candidate(&config, &settings).await?;
     let mut daemon = Daemon::opened(settings, opened.clone(), source)
+        .with_dismissed(dismissed)
         .with_create_zone(config.provider.create_zone)
         .with_resolver(open::resolver(&config)?)
         .with_admin(config.admin.clone());

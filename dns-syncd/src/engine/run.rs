@@ -35,6 +35,7 @@ use crate::events::Notices;
 use crate::explain::explain;
 use crate::leader::{Leader, Leadership};
 use crate::resolver::{CONCURRENT_LOOKUPS, Resolve};
+use crate::source::Dismissed;
 
 /// The loop shows that it is alive at least this often.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -62,6 +63,7 @@ pub(crate) struct EngineParts {
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) ask: Arc<dyn Ask>,
     pub(crate) notices: Option<Notices>,
+    pub(crate) dismissed: Dismissed,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: Requests,
@@ -307,13 +309,32 @@ impl Engine {
     }
 
     fn observe_batches(&mut self, batches: &mut Vec<Stamped>) {
-        for Stamped { told, events } in batches.drain(..) {
+        for Stamped { told, mut events } in batches.drain(..) {
+            events.retain(|event| self.is_heard(event));
             self.unsettled.get_or_insert(told);
             self.parts.metrics.told(events.len());
             for event in &events {
                 self.follow(event);
             }
             self.walk.observe(events, told);
+        }
+    }
+
+    /// False for what a source goes on telling of a cluster that a person took out: its kubeconfig may lie there for a
+    /// minute longer. One that joins anew, or comes back after it was gone, is heard again.
+    fn is_heard(&self, event: &SourceEvent) -> bool {
+        match event {
+            SourceEvent::Joined { cluster }
+            | SourceEvent::Disappeared { cluster }
+            | SourceEvent::Unjoined { cluster } => {
+                self.parts.dismissed.remove(cluster);
+                true
+            }
+            SourceEvent::Answer { cluster, .. }
+            | SourceEvent::Service { cluster, .. }
+            | SourceEvent::Places { cluster, .. }
+            | SourceEvent::Unknown { cluster, .. }
+            | SourceEvent::Problems { origin: cluster, .. } => !self.parts.dismissed.contains(cluster),
         }
     }
 
@@ -464,6 +485,7 @@ impl Engine {
                     tracing::info!(cluster, "the cluster is taken out");
                     self.walk.reconciler.unjoin(&cluster, now);
                     self.awaited.remove(&*cluster);
+                    self.parts.dismissed.insert(cluster.into());
                 }
                 _ = answer.send(known);
             }

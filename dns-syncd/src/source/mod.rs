@@ -7,10 +7,12 @@ pub mod clusters;
 pub mod federation;
 pub mod files;
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use dns_sync_core::{SourceEvent, Timestamp};
+use dns_sync_core::{ClusterName, SourceEvent, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 pub use clusters::{ClusterSource, ClustersConfig};
@@ -39,6 +41,26 @@ pub trait EndpointSource: Send {
     /// When the source cannot be used at the start. Later faults are told as [`SourceEvent::Problems`] and
     /// [`SourceEvent::Unknown`], and the source goes on.
     async fn run(self: Box<Self>, events: mpsc::Sender<Vec<SourceEvent>>, stop: Stop) -> Result<(), SourceError>;
+}
+
+/// Clusters that a person took out while what leads to them may still lie there. Clones are the same.
+///
+/// What a source goes on telling of them is not heard until it tells that they join anew, or that they are gone.
+#[derive(Clone, Debug, Default)]
+pub struct Dismissed(Arc<Mutex<BTreeSet<ClusterName>>>);
+
+impl Dismissed {
+    pub(crate) fn contains(&self, cluster: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(cluster)
+    }
+
+    pub(crate) fn insert(&self, cluster: ClusterName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster);
+    }
+
+    pub(crate) fn remove(&self, cluster: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+    }
 }
 
 /// Why a source cannot be used as a whole. Prints what was read and what to do.

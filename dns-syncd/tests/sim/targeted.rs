@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dns_sync_core::hosts::Resolution;
-use dns_sync_core::{Endpoint, ServiceCopy};
+use dns_sync_core::{Endpoint, ServiceCopy, SourceEvent};
 use dns_syncd::clusters::ClusterStatus;
 use dnsprovider::memory::{Call, Fault, Gate};
 use dnsprovider::{ClaimedSet, Entry, MemoryProvider, RecordData, RrKey, RrSet, RrType, Ttl};
 
-use super::world::{World, apex, builder, fqdn, healthy, ip, memory, service};
+use super::world::{World, apex, builder, fqdn, full_view, healthy, ip, memory, service};
 
 #[tokio::test(start_paused = true)]
 async fn a_first_start_writes_what_the_clusters_have_and_then_rests() {
@@ -202,6 +202,30 @@ async fn an_unjoined_cluster_is_out_at_once_and_explain_tells_what_happened() {
     assert!(history.iter().any(|past| past.change.action == "create"), "{history:?}");
     let left = world.handle().clusters().await.unwrap().into_iter().find(|cluster| cluster.name == "c1").unwrap();
     assert_eq!(left.status, ClusterStatus::Left);
+}
+
+/// A kubeconfig that is taken away lies in the pod for a minute longer, and its cluster answers all the while.
+#[tokio::test(start_paused = true)]
+async fn an_unjoined_cluster_stays_out_while_its_source_goes_on_telling_of_it() {
+    let world = World::new(memory(), 2, 1).started().await;
+    assert!(world.handle().unjoin("c1").await.unwrap());
+    let told = full_view(&world.clusters);
+    let (joins, answers): (Vec<_>, Vec<_>) =
+        told.into_iter().partition(|event| matches!(event, SourceEvent::Joined { .. }));
+    world.tell(answers.clone()).await;
+    let lost = SourceEvent::Unknown { cluster: "c1".into(), since: None, reason: "it hangs".into() };
+    world.tell(vec![lost]).await;
+    world.tell(answers.clone()).await;
+    world.wait(600).await;
+    assert_eq!(world.addresses("s0.shop.fed.svc"), [ip(2, 0)]);
+
+    world.tell(vec![SourceEvent::Disappeared { cluster: "c1".into() }]).await;
+    world.wait(600).await;
+    assert_eq!(world.addresses("s0.shop.fed.svc"), [ip(2, 0)]);
+    world.tell(joins).await;
+    world.tell(answers).await;
+    world.wait(5).await;
+    assert_eq!(world.addresses("s0.shop.fed.svc"), [ip(1, 0), ip(2, 0)], "it was joined again");
 }
 
 #[tokio::test(start_paused = true)]

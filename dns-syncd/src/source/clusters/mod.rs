@@ -41,6 +41,7 @@ mod ways;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,6 +50,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::cluster::{Teller, Way};
+pub(crate) use self::connect::Member;
 use self::identity::Identity;
 pub(crate) use self::loss::{chain, plain};
 pub(crate) use self::plugin::fill as fill_from_plugin;
@@ -57,7 +59,7 @@ pub(crate) use self::roster::{parse as read_kubeconfig, unreadable};
 use self::view::View;
 pub(crate) use self::ways::Client;
 pub use self::ways::Ways;
-use super::{EndpointSource, Select, SourceError, Stop};
+use super::{Dismissed, EndpointSource, Select, SourceError, Stop};
 
 /// The `[Cluster]` sections, each with its `context`.
 pub type Contexts = BTreeMap<ClusterName, Option<String>>;
@@ -162,12 +164,14 @@ pub struct ClusterSource {
     pace: Pace,
     contexts: Option<watch::Receiver<Contexts>>,
     ways: Ways,
+    dismissed: Dismissed,
 }
 
 impl ClusterSource {
     /// The clusters that the config names. Nothing is read yet.
     pub fn new(config: ClustersConfig) -> Self {
-        Self { config, pace: Pace::default(), contexts: None, ways: Ways::default() }
+        let (ways, dismissed) = (Ways::default(), Dismissed::default());
+        Self { config, pace: Pace::default(), contexts: None, ways, dismissed }
     }
 
     /// The same with `[Cluster]` sections that may change while it runs.
@@ -182,6 +186,13 @@ impl ClusterSource {
     #[must_use]
     pub fn with_ways(mut self, ways: Ways) -> Self {
         self.ways = ways;
+        self
+    }
+
+    /// The same, telling anew of a cluster that a person took out when another kubeconfig comes under its name.
+    #[must_use]
+    pub fn with_dismissed(mut self, dismissed: Dismissed) -> Self {
+        self.dismissed = dismissed;
         self
     }
 
@@ -200,6 +211,8 @@ impl ClusterSource {
 /// A member that is told of.
 struct Running {
     way: watch::Sender<Way>,
+    /// The last way that led anywhere.
+    known: Option<Arc<Member>>,
     task: JoinHandle<()>,
 }
 
@@ -297,7 +310,14 @@ impl Telling {
         }
         let mut begun = Vec::new();
         for (cluster, way) in members {
-            if let Some(running) = self.running.get(&cluster) {
+            if let Some(running) = self.running.get_mut(&cluster) {
+                // Who was taken out by a person is back by another kubeconfig under its name.
+                if let Ok(member) = &way
+                    && running.known.replace(member.clone()).is_some_and(|known| known != *member)
+                    && self.source.dismissed.contains(&cluster)
+                {
+                    batch.push(SourceEvent::Joined { cluster: cluster.clone() });
+                }
                 running.way.send_if_modified(|now| {
                     let differs = *now != way;
                     if differs {
@@ -314,6 +334,7 @@ impl Telling {
             self.events.send(batch).await.map_err(drop)?;
         }
         for (name, way) in begun {
+            let known = way.as_ref().ok().cloned();
             let (way, receiver) = watch::channel(way);
             let ClustersConfig { select, leave_delay, .. } = self.source.config;
             let teller = Teller {
@@ -324,7 +345,7 @@ impl Telling {
                 way: receiver,
                 events: self.events.clone(),
             };
-            self.running.insert(name, Running { way, task: tokio::spawn(teller.run()) });
+            self.running.insert(name, Running { way, known, task: tokio::spawn(teller.run()) });
         }
         // A teller ends by itself only when nobody listens, or by a fault of its own.
         let ended: Vec<_> = self.running.iter().filter(|(_, running)| running.task.is_finished()).collect();
