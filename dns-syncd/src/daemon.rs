@@ -304,7 +304,7 @@ impl Daemon {
             };
             match opened {
                 Ok(Some(zone)) => {
-                    Engine::new(provider, zone, parts).run(received, failed_or_stopped).await;
+                    Box::pin(Engine::new(provider, zone, parts).run(received, failed_or_stopped)).await;
                     Ok(())
                 }
                 Ok(None) => Ok(()),

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod engine;
 mod events;
 pub mod explain;
+pub mod joining;
 pub mod leader;
 pub mod moment;
 pub mod resolver;

@@ -13,6 +13,10 @@ use clap::Parser;
 const LAST: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    if let Err(error) = dns_syncd::joining::without_use(std::env::args_os().skip(1)) {
+        output::remark(&format!("error: {error}\n"));
+        return ExitCode::from(2);
+    }
     let cli = dns_syncd::config::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

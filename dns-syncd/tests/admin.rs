@@ -258,8 +258,8 @@ async fn a_taken_address_is_an_error_when_it_was_asked_for_and_else_a_warning() 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let (asked, _tell) = daemon(&provider, config::Admin { listen, is_default: false, token_file: None });
-    let error = Box::pin(asked.run(std::future::pending())).await.unwrap_err();
+    let error = asked.run(std::future::pending()).await.unwrap_err();
     assert!(matches!(error, DaemonError::Admin { address, .. } if address == listen));
     let (default, _tell) = daemon(&provider, config::Admin { listen, is_default: true, token_file: None });
-    Box::pin(default.run(std::future::ready(()))).await.unwrap();
+    default.run(std::future::ready(())).await.unwrap();
 }

@@ -8,6 +8,7 @@ mod clusters;
 mod delegation;
 mod exit;
 mod explain;
+mod joining;
 mod lead;
 mod open;
 mod plan;
@@ -41,6 +42,13 @@ pub(crate) async fn main(cli: Cli) -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<Exit> {
+    // These need no config of the daemon: they make one, or find it in the host cluster.
+    match &cli.command {
+        Command::Init(args) => return joining::init(args, &cli.flags).await,
+        Command::Join(args) => return joining::join(args, &cli.flags).await,
+        Command::Unjoin(args) => return joining::unjoin(args, &cli.flags).await,
+        _ => {}
+    }
     let config = Config::load(&cli.flags, &environment)?;
     let level = match cli.command {
         Command::Run { show: false } => "info",
@@ -57,6 +65,7 @@ async fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Explain { name } => explain::run(&config, &name).await,
         Command::Clusters { wait } => clusters::run(&config, wait).await,
         Command::Release { delete, yes } => release::run(&config, delete, yes).await,
+        Command::Init(_) | Command::Join(_) | Command::Unjoin(_) => Ok(Exit::Done),
     }
 }
 

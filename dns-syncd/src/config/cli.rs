@@ -5,6 +5,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::joining::{InitArgs, JoinArgs, UnjoinArgs};
+
 /// `dns-syncd` and its arguments.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "dns-syncd", version, about = "Keeps one DNS name per service true over many Kubernetes clusters")]
@@ -53,6 +55,12 @@ pub enum Command {
         #[arg(long)]
         wait: bool,
     },
+    /// Put the daemon into a cluster
+    Init(InitArgs),
+    /// Make a cluster a member
+    Join(JoinArgs),
+    /// Take a member out; its addresses leave DNS at once
+    Unjoin(UnjoinArgs),
     /// Give up the claim on all records
     Release {
         /// Delete them instead
@@ -128,16 +136,41 @@ pub struct Flags {
 }
 
 /// A flag that sets a value of a section.
-pub(super) struct Setting<'a> {
-    pub(super) flag: &'static str,
-    pub(super) section: &'static str,
-    pub(super) key: &'static str,
-    pub(super) value: Option<&'a str>,
+pub(crate) struct Setting<'a> {
+    pub(crate) flag: &'static str,
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) value: Option<&'a str>,
 }
 
 impl Flags {
+    /// These, with what others give in place of it.
+    pub(crate) fn overridden_by(self, over: Self) -> Self {
+        Self {
+            config: over.config.or(self.config),
+            dns_provider: over.dns_provider.or(self.dns_provider),
+            dns_provider_config: over.dns_provider_config.or(self.dns_provider_config),
+            federation_name: over.federation_name.or(self.federation_name),
+            zone_name: over.zone_name.or(self.zone_name),
+            zone_id: over.zone_id.or(self.zone_id),
+            service_dns_suffix: over.service_dns_suffix.or(self.service_dns_suffix),
+            claim: over.claim.or(self.claim),
+            adopt: over.adopt.or(self.adopt),
+            create_zone: over.create_zone.or(self.create_zone),
+            source: over.source.or(self.source),
+            kubeconfig: over.kubeconfig.or(self.kubeconfig),
+            master: over.master.or(self.master),
+            concurrent_service_syncs: over.concurrent_service_syncs.or(self.concurrent_service_syncs),
+            max_delete: over.max_delete.or(self.max_delete),
+            max_update: over.max_update.or(self.max_update),
+            max_emptied: over.max_emptied.or(self.max_emptied),
+            output: over.output.or(self.output),
+            log_format: over.log_format.or(self.log_format),
+        }
+    }
+
     /// The flags beside the keys that they override. The section `Command` is none of the file's.
-    pub(super) fn settings(&self) -> Vec<Setting<'_>> {
+    pub(crate) fn settings(&self) -> Vec<Setting<'_>> {
         let rows = [
             ("dns-provider", "Provider", "name", &self.dns_provider),
             ("dns-provider-config", "Provider", "config", &self.dns_provider_config),

@@ -9,7 +9,7 @@ use std::path::Path;
 use dns_providers::gcfg::{self, Block, Document, Entry, Key, Place, Schema, Section, SectionSchema};
 
 use super::ConfigError;
-use super::cli::Flags;
+use super::cli::{Flags, Setting};
 use super::variables::variable;
 
 /// The sections and keys of `dns-syncd.conf`.
@@ -133,12 +133,8 @@ impl Layers {
         let given = |value: Option<String>| value.filter(|value| !value.is_empty());
         for setting in flags.settings() {
             let at = (setting.section, setting.key);
-            let variable = variable(setting.flag);
-            let old_name = (setting.flag == "zone-name").then(|| env("DNS_SYNCD_DNS_ZONE_NAME")).flatten();
-            if let Some(value) = given(setting.value.map(str::to_owned)) {
-                layers.over.insert(at, single(&format!("--{}", setting.flag), at, value, home)?);
-            } else if let Some(value) = given(env(&variable)).or(given(old_name)) {
-                layers.over.insert(at, single(&variable, at, value, home)?);
+            if let Some((origin, value)) = value_of(&setting, env) {
+                layers.over.insert(at, single(&origin, at, value, home)?);
             }
         }
         for (variable, section, key) in OLD_VARIABLES {
@@ -171,6 +167,32 @@ impl Layers {
     /// True when a flag or its variable sets the key.
     pub(super) fn is_overridden(&self, section: &'static str, key: &'static str) -> bool {
         self.over.contains_key(&(section, key))
+    }
+}
+
+/// What a flag or its variable says, and which of them.
+fn value_of(setting: &Setting<'_>, env: &dyn Fn(&str) -> Option<String>) -> Option<(String, String)> {
+    let given = |value: Option<String>| value.filter(|value| !value.is_empty());
+    if let Some(value) = given(setting.value.map(str::to_owned)) {
+        return Some((format!("--{}", setting.flag), value));
+    }
+    let variable = variable(setting.flag);
+    let old_name = (setting.flag == "zone-name").then(|| env("DNS_SYNCD_DNS_ZONE_NAME")).flatten();
+    given(env(&variable)).or(given(old_name)).map(|value| (variable, value))
+}
+
+impl Flags {
+    /// What flags and variables say, as section, key and value; what a file may say is left out.
+    pub(crate) fn given(&self, env: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, &'static str, String)> {
+        let old = OLD_VARIABLES.into_iter().filter_map(|(variable, section, key)| Some((section, key, env(variable)?)));
+        let mut given: Vec<_> = old.filter(|(_, _, value)| !value.is_empty()).collect();
+        for setting in self.settings() {
+            if let Some((_, value)) = value_of(&setting, env) {
+                given.retain(|(section, key, _)| (*section, *key) != (setting.section, setting.key));
+                given.push((setting.section, setting.key, value));
+            }
+        }
+        given
     }
 }
 

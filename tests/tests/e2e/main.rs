@@ -20,6 +20,7 @@ mod failover;
 mod federation;
 mod federation_v1;
 mod in_cluster;
+mod joining;
 mod killed;
 mod life;
 mod members;

@@ -35,6 +35,13 @@ fn command(config: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A command of nothing but its arguments, not started yet.
+pub(crate) fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.env_clear().stdin(Stdio::null()).args(arguments);
+    command
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -45,7 +52,11 @@ pub(crate) struct Ended {
 
 /// Runs a command to its end.
 pub(crate) async fn call(config: &Path, arguments: &[&str]) -> Ended {
-    let mut command = command(config, arguments);
+    ended(command(config, arguments)).await
+}
+
+/// Runs a command to its end.
+pub(crate) async fn ended(mut command: Command) -> Ended {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }

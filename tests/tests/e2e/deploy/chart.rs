@@ -7,12 +7,12 @@ use dns_conformance::servers::HELM;
 use serde_json::Value;
 
 /// Where the chart is installed in tests.
-pub(super) const NAMESPACE: &str = "dns-system";
+pub(crate) const NAMESPACE: &str = "dns-system";
 /// Its release, and so the name of its objects.
-pub(super) const RELEASE: &str = "dns-syncd";
+pub(crate) const RELEASE: &str = "dns-syncd";
 
 /// `dns-syncd/deploy`.
-pub(super) fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../dns-syncd/deploy")
 }
 
@@ -20,7 +20,7 @@ pub(super) fn folder() -> PathBuf {
 ///
 /// # Errors
 /// With what Helm says.
-pub(super) fn render(example: &str, values: &str) -> Result<Vec<Value>, String> {
+pub(crate) fn render(example: &str, values: &str) -> Result<Vec<Value>, String> {
     let more = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(more.path(), values).unwrap();
     let mut helm = Command::new(HELM.find());
@@ -35,13 +35,13 @@ pub(super) fn render(example: &str, values: &str) -> Result<Vec<Value>, String> 
 }
 
 /// The documents of a text in YAML.
-pub(super) fn documents(text: &str) -> Vec<Value> {
+pub(crate) fn documents(text: &str) -> Vec<Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
 /// The only object of a kind.
-pub(super) fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+pub(crate) fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     let found: Vec<_> = objects.iter().filter(|object| object["kind"] == kind).collect();
     let [only] = found.as_slice() else { panic!("{} objects of the kind {kind}", found.len()) };
     only

@@ -6,8 +6,8 @@
 
 mod accepted;
 mod alerts;
-mod chart;
+pub(crate) mod chart;
 mod files;
 mod image;
-mod pod;
+pub(crate) mod pod;
 mod rights;

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Creates the object or makes it this; an unknown field is an error.
-pub(super) async fn apply(cluster: &Cluster, object: &Value) -> Result<(), String> {
+pub(crate) async fn apply(cluster: &Cluster, object: &Value) -> Result<(), String> {
     let name = object["metadata"]["name"].as_str().unwrap();
     let parameters = PatchParams { field_manager: Some(RELEASE.to_owned()), ..PatchParams::default() };
     let parameters = parameters.validation_strict().force();
@@ -34,7 +34,7 @@ pub(super) async fn apply(cluster: &Cluster, object: &Value) -> Result<(), Strin
 }
 
 /// A token that the API server issues to an account, bound to the audience of the server.
-pub(super) async fn token(cluster: &Cluster, account: &str) -> String {
+pub(crate) async fn token(cluster: &Cluster, account: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), NAMESPACE);
     let spec = TokenRequestSpec { expiration_seconds: Some(3607), ..TokenRequestSpec::default() };
     let request = TokenRequest { spec, ..TokenRequest::default() };
@@ -43,18 +43,18 @@ pub(super) async fn token(cluster: &Cluster, account: &str) -> String {
 }
 
 /// A pod's files and its daemon.
-pub(super) struct Pod {
+pub(crate) struct Pod {
     root: Arc<TempDir>,
     config: PathBuf,
     port: u16,
     /// Where it answers DNS queries, with the provider `embedded`.
-    pub(super) dns: SocketAddr,
+    pub(crate) dns: SocketAddr,
     daemon: Option<Daemon>,
 }
 
 impl Pod {
     /// Lays out what the template's container mounts. The pod sees the host cluster as `kubernetes.default.svc`.
-    pub(super) async fn of(template: &Value, host: &Cluster) -> Self {
+    pub(crate) async fn of(template: &Value, host: &Cluster) -> Self {
         let (root, config) = (Arc::new(tempfile::tempdir().unwrap()), PathBuf::new());
         let mut pod =
             Self { root, config, port: free_port(), dns: (Ipv4Addr::LOCALHOST, free_port()).into(), daemon: None };
@@ -76,7 +76,7 @@ impl Pod {
     }
 
     /// Another pod of the same template: the same files, but for the address at which it listens.
-    pub(super) fn twin(&self) -> Self {
+    pub(crate) fn twin(&self) -> Self {
         let (config, port) = (self.root.path().join("twin.conf"), free_port());
         let text = std::fs::read_to_string(&self.config).unwrap();
         std::fs::write(&config, text.replace(&format!(":{}\"", self.port), &format!(":{port}\""))).unwrap();
@@ -107,46 +107,61 @@ impl Pod {
     }
 
     /// Renews the projected volume of the clusters, as kubelets do: a new folder, and one link that is turned to it.
-    pub(super) async fn renew_clusters(&self, template: &Value, host: &Cluster) {
+    pub(crate) async fn renew_clusters(&self, template: &Value, host: &Cluster) {
         let volumes = template["spec"]["volumes"].as_array().unwrap();
         let volume = volumes.iter().find(|volume| volume["name"] == "dns-syncd-clusters").unwrap();
         let files = files(volume, host, template["spec"]["serviceAccountName"].as_str().unwrap()).await;
         let folder = self.path("/etc/dns-syncd/clusters");
-        let data = folder.join("..2");
+        let before = std::fs::read_link(folder.join("..data")).unwrap();
+        let number: u32 = before.to_str().unwrap().trim_start_matches("..").parse().unwrap();
+        let name = format!("..{}", number + 1);
+        let data = folder.join(&name);
         std::fs::create_dir(&data).unwrap();
-        for (path, text) in files {
-            std::fs::write(data.join(&path), self.told(&text, host)).unwrap();
-            if folder.join(&path).symlink_metadata().is_err() {
-                symlink(Path::new("..data").join(&path), folder.join(&path)).unwrap();
+        for (path, text) in &files {
+            std::fs::write(data.join(path), self.told(text, host)).unwrap();
+        }
+        symlink(&name, folder.join("..data_tmp")).unwrap();
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        for path in files.keys().filter(|path| folder.join(path).symlink_metadata().is_err()) {
+            symlink(Path::new("..data").join(path), folder.join(path)).unwrap();
+        }
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let file = entry.file_name().into_string().unwrap();
+            if !file.starts_with("..") && !files.contains_key(&file) {
+                std::fs::remove_file(entry.path()).unwrap();
             }
         }
-        symlink("..2", folder.join("..data_tmp")).unwrap();
-        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        std::fs::remove_dir_all(folder.join(before)).unwrap();
     }
 
-    pub(super) fn start(&mut self) {
+    /// Where it answers at its admin address.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn start(&mut self) {
         self.daemon = Some(Daemon::start(&self.config, self.root.path().join(format!("log-{}", self.port))));
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
     }
 
     /// The lines of the log that tell of a missing right.
-    pub(super) fn denials(&self) -> Vec<String> {
+    pub(crate) fn denials(&self) -> Vec<String> {
         denials(&self.log())
     }
 
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.daemon.take().unwrap().stop().await;
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().unwrap().kill();
     }
 
     /// Status code and body of a request at the admin address; `None` while nobody answers.
-    pub(super) async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
@@ -157,7 +172,7 @@ impl Pod {
     }
 
     /// Asks until the status, or the log, is so.
-    pub(super) async fn until(&mut self, what: &str, is_so: impl Fn(&Value, &str) -> bool) -> Value {
+    pub(crate) async fn until(&mut self, what: &str, is_so: impl Fn(&Value, &str) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let body = self.get("/status").await.filter(|(code, _)| *code == 200).map(|(_, body)| body);

@@ -1,0 +1,229 @@
+//! What lies in the host cluster and in a member: the manifests of `dns-syncd/deploy`, with other values.
+//!
+//! The chart is the one truth: its rendered form is embedded here, and a test compares what comes out with the chart
+//! rendered with the same values.
+//! In: values · Out: objects as JSON · Pure: yes
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use dnsprovider::Fqdn;
+use serde_json::{Value, json};
+
+use super::objects::{CLUSTER, marked, namespace, text};
+use super::report::{JoiningError, Result};
+use crate::config::LeaderKind;
+
+const HOST: &str = include_str!("../../deploy/manifests/init.yaml");
+const MEMBER: &str = include_str!("../../deploy/manifests/member.yaml");
+
+/// The names of objects in the manifests, kept in the host cluster.
+pub(crate) const NAME: &str = "dns-syncd";
+/// The provider's file, as kubefed called Secret and key.
+pub(crate) const PROVIDER_FILE: &str = "federation-dns-provider.conf";
+/// The Secret with a kubeconfig for each member.
+pub(crate) const CLUSTERS: &str = "dns-syncd-clusters";
+/// Where the container finds the provider's files.
+pub(crate) const PROVIDER_FOLDER: &str = "/etc/dns-syncd/provider";
+
+/// Annotations of the Deployment, called as kubefed called them; `join` reads them.
+pub(crate) const FEDERATIONS: &str = "federations";
+pub(crate) const FEDERATION: &str = "federation.alpha.kubernetes.io/federation-name";
+pub(crate) const ZONE: &str = "dns-zone-name";
+pub(crate) const NAME_SERVERS: &str = "nameserver";
+pub(crate) const PROVIDER: &str = "dns-provider";
+/// Pods are replaced when it changes, as the chart has it.
+const RESTART_ON: &str = "dns-syncd.io/restart-on";
+
+/// What differs between hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct HostValues {
+    pub(crate) namespace: String,
+    pub(crate) image: String,
+    pub(crate) federation: String,
+    /// What names end in.
+    pub(crate) suffix: Fqdn,
+    pub(crate) zone: Fqdn,
+    pub(crate) provider: String,
+    /// DNS servers that answer for the zone, where the provider's file names them.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// `dns-syncd.conf`.
+    pub(crate) config: String,
+    /// The provider's file and those that it names, by key of the Secret.
+    pub(crate) provider_files: BTreeMap<String, Vec<u8>>,
+    pub(crate) leader: LeaderKind,
+    pub(crate) lease: String,
+    /// Of what is read once, at the start.
+    pub(crate) checksum: String,
+    /// The log is for people.
+    pub(crate) is_text: bool,
+}
+
+/// The objects of the host cluster in the order in which they are written.
+pub(crate) fn host(values: &HostValues) -> Result<Vec<Value>> {
+    let mut objects = vec![namespace(&values.namespace)];
+    for mut object in documents(HOST)? {
+        let kind = text(&object, "/kind").to_owned();
+        if values.leader != LeaderKind::Lease && ["Role", "RoleBinding"].contains(&&*kind) {
+            continue;
+        }
+        object["metadata"]["namespace"] = json!(values.namespace);
+        match &*kind {
+            "Secret" => {
+                object["metadata"]["name"] = json!(PROVIDER_FILE);
+                if let Some(fields) = object.as_object_mut() {
+                    fields.remove("stringData");
+                }
+                object["data"] = encoded(&values.provider_files);
+            }
+            "ConfigMap" => object["data"] = json!({ "dns-syncd.conf": values.config }),
+            "Role" => {
+                let rules = object["rules"].as_array_mut().into_iter().flatten();
+                for rule in rules.filter(|rule| rule["resourceNames"].is_array()) {
+                    rule["resourceNames"] = json!([values.lease]);
+                }
+            }
+            "RoleBinding" => object["subjects"][0]["namespace"] = json!(values.namespace),
+            "Deployment" => {
+                objects.push(clusters_secret(&values.namespace, &object));
+                deployment(&mut object, values);
+            }
+            _ => {}
+        }
+        objects.push(marked(object));
+    }
+    Ok(objects)
+}
+
+/// One kubeconfig for each member by its name; empty at first.
+fn clusters_secret(namespace: &str, like: &Value) -> Value {
+    let labels = like["metadata"]["labels"].clone();
+    marked(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": CLUSTERS, "namespace": namespace, "labels": labels },
+    }))
+}
+
+fn deployment(object: &mut Value, values: &HostValues) {
+    let bare = |name: &Fqdn| name.as_str().trim_end_matches('.').to_owned();
+    object["metadata"]["annotations"] = json!({
+        FEDERATIONS: format!("{}={}", values.federation, bare(&values.suffix)),
+        FEDERATION: values.federation,
+        ZONE: bare(&values.zone),
+        PROVIDER: values.provider,
+    });
+    if !values.servers.is_empty() {
+        let servers: Vec<_> = values.servers.iter().map(ToString::to_string).collect();
+        object["metadata"]["annotations"][NAME_SERVERS] = json!(servers.join(","));
+    }
+    let template = &mut object["spec"]["template"];
+    template["metadata"]["annotations"][RESTART_ON] = json!(values.checksum);
+    let uses_token = values.leader == LeaderKind::Lease;
+    let is_kept = |entry: &Value| uses_token || entry["name"] != "dns-syncd-token";
+    let pod = &mut template["spec"];
+    if let Some(volumes) = pod["volumes"].as_array_mut() {
+        volumes.retain(is_kept);
+        for volume in volumes.iter_mut().filter(|volume| volume["name"] == "dns-syncd-provider") {
+            volume["secret"]["secretName"] = json!(PROVIDER_FILE);
+        }
+    }
+    let container = &mut pod["containers"][0];
+    container["image"] = json!(values.image);
+    if let Some(mounts) = container["volumeMounts"].as_array_mut() {
+        mounts.retain(is_kept);
+    }
+    for form in container["args"].as_array_mut().into_iter().flatten().filter(|word| **word == "json") {
+        *form = json!(if values.is_text { "text" } else { "json" });
+    }
+}
+
+/// What the daemon needs in a member.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberValues {
+    pub(crate) namespace: String,
+    pub(crate) federation: String,
+    /// Its name in the federation.
+    pub(crate) cluster: String,
+    /// `select = exported` reads `ServiceExport`s.
+    pub(crate) exports: bool,
+    /// `events = true` writes Kubernetes Events.
+    pub(crate) events: bool,
+}
+
+impl MemberValues {
+    /// Name of the account, with the federation's, so that a cluster may be a member of several.
+    fn account(&self) -> String {
+        format!("{NAME}-{}", self.federation)
+    }
+
+    fn role(&self) -> String {
+        format!("{}-{}-member", self.namespace, self.account())
+    }
+}
+
+/// The objects of a member in the order in which they are written; the Secret of the token is the last.
+pub(crate) fn member(values: &MemberValues) -> Result<Vec<Value>> {
+    let (account, role) = (values.account(), values.role());
+    let mut objects = vec![namespace(&values.namespace)];
+    let mut labels = json!({});
+    for mut object in documents(MEMBER)? {
+        labels = object["metadata"]["labels"].clone();
+        match text(&object, "/kind") {
+            "ServiceAccount" => {
+                object["metadata"]["name"] = json!(account);
+                object["metadata"]["namespace"] = json!(values.namespace);
+            }
+            "ClusterRole" => {
+                object["metadata"]["name"] = json!(role);
+                let rules = object["rules"].as_array_mut().into_iter();
+                for rules in rules {
+                    if values.exports {
+                        rules.push(json!({
+                            "apiGroups": ["multicluster.x-k8s.io"], "resources": ["serviceexports"],
+                            "verbs": ["list", "watch"],
+                        }));
+                    }
+                    if values.events {
+                        rules.push(json!({
+                            "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"],
+                        }));
+                    }
+                }
+            }
+            "ClusterRoleBinding" => {
+                object["metadata"]["name"] = json!(role);
+                object["roleRef"]["name"] = json!(role);
+                object["subjects"][0]["name"] = json!(account);
+                object["subjects"][0]["namespace"] = json!(values.namespace);
+            }
+            _ => {}
+        }
+        objects.push(object);
+    }
+    objects.push(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {
+            "name": format!("{account}-token"), "namespace": values.namespace, "labels": labels,
+            "annotations": { "kubernetes.io/service-account.name": account },
+        },
+    }));
+    let told = |mut object: Value| {
+        if object["kind"] != "Namespace" {
+            object["metadata"]["annotations"][CLUSTER] = json!(values.cluster);
+        }
+        marked(object)
+    };
+    Ok(objects.into_iter().map(told).collect())
+}
+
+/// The data of a Secret.
+pub(crate) fn encoded(files: &BTreeMap<String, Vec<u8>>) -> Value {
+    let encode = |octets: &Vec<u8>| serde_json::to_value(k8s_openapi::ByteString(octets.clone())).unwrap_or_default();
+    files.iter().map(|(name, octets)| (name.clone(), encode(octets))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+        .map_err(|error| JoiningError::failed(format!("the embedded manifests cannot be read: {error}")))?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}

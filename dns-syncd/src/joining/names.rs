@@ -1,0 +1,341 @@
+//! The member's own DNS, which is told of the federation so that pods find it by short names.
+//!
+//! In: the ConfigMaps of `kube-system` and the labels of nodes · Out: an [`Edit`] of one ConfigMap
+
+use std::collections::BTreeMap;
+
+use dnsprovider::Fqdn;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{DynamicObject, ListParams};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::args::ClusterDns;
+use super::contexts::Reached;
+use super::federation::Federation;
+use super::objects::{is_ours, marked};
+use super::report::{Action, JoiningError, Listener, Result};
+use crate::cluster_dns::{Place, ShortNames, Unreadable, coredns, custom, kube_dns, print};
+
+const NAMESPACE: &str = "kube-system";
+const COREDNS: &str = "coredns";
+const KUBE_DNS: &str = "kube-dns";
+const COREFILE: &str = "Corefile";
+/// What a cluster calls its own domain unless its Corefile says otherwise.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
+type Data = BTreeMap<String, String>;
+
+/// What is to be done to the DNS of a member.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    changes: Vec<Change>,
+    /// What a person has to do, and why.
+    by_hand: Vec<String>,
+    /// What to know.
+    remarks: Vec<String>,
+}
+
+/// A ConfigMap before and after.
+#[derive(Debug)]
+struct Change {
+    map: ConfigMap,
+    after: Data,
+}
+
+impl Edit {
+    /// What `join` does. Nothing is written yet.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or does not have the DNS that was asked for.
+    pub(crate) async fn adding(member: &Reached, which: ClusterDns, federation: &Federation) -> Result<Self> {
+        let mut edit = Self::default();
+        if which == ClusterDns::None {
+            return Ok(edit);
+        }
+        let place = place(member, federation).await?;
+        if place == Place::Anywhere && (federation.levels.region || federation.levels.zone) {
+            edit.remarks.push(format!(
+                "no node of the cluster `{}` has the label topology.kubernetes.io/region: its pods ask for global names",
+                member.context
+            ));
+        }
+        let mut names = short_names(federation, place);
+        let corefile = ConfigMap::find(member, COREDNS).await?.filter(|map| map.data.contains_key(COREFILE));
+        if let Some(Ok(domain)) = corefile.as_ref().map(|map| coredns::cluster_domain(&map.data[COREFILE])) {
+            names.cluster_domain = domain;
+        }
+        if which == ClusterDns::Print {
+            edit.by_hand.push(print(&names));
+            return Ok(edit);
+        }
+        let kube_dns = ConfigMap::find(member, KUBE_DNS).await?;
+        let lacking = |what: &str| {
+            let context = &member.context;
+            JoiningError::usage(format!(
+                "the cluster `{context}` has no {what} in {NAMESPACE}; hint: --cluster-dns=print shows what to add by hand"
+            ))
+        };
+        match (which, corefile, kube_dns) {
+            (ClusterDns::Auto | ClusterDns::Coredns, Some(map), _) => edit.corefile(member, map, &names).await?,
+            (ClusterDns::Auto, None, Some(map)) | (ClusterDns::KubeDns, _, Some(map)) => {
+                let changed = kube_dns::add(&map.data, &names);
+                edit.take(map, changed, &names);
+            }
+            (ClusterDns::Coredns, None, _) => return Err(lacking("ConfigMap `coredns` with a Corefile")),
+            (ClusterDns::KubeDns, _, None) => return Err(lacking("ConfigMap `kube-dns`")),
+            _ => {
+                let context = &member.context;
+                let why =
+                    format!("the cluster `{context}` has neither ConfigMap `coredns` nor `kube-dns` in {NAMESPACE}");
+                edit.by_hand.push(format!("{why}; to add by hand:\n{}", print(&names)));
+            }
+        }
+        Ok(edit)
+    }
+
+    /// The Corefile itself, or what a distribution lets it import.
+    async fn corefile(&mut self, member: &Reached, map: ConfigMap, names: &ShortNames) -> Result<()> {
+        let corefile = map.data[COREFILE].clone();
+        if coredns::reloads(&corefile) == Ok(false) {
+            self.remarks.push(format!(
+                "the Corefile has no plugin `reload`; hint: kubectl --context {} --namespace {NAMESPACE} rollout restart \
+                 deployment coredns",
+                member.context
+            ));
+        }
+        if custom::is_imported(&corefile) == Ok(true) {
+            let imported = ConfigMap::find_or_new(member, custom::CONFIG_MAP).await?;
+            let changed = custom::add(&corefile, &imported.data, names);
+            self.take(imported, changed, names);
+            return Ok(());
+        }
+        let changed = coredns::add(&corefile, names).map(|text| map.with_corefile(text));
+        self.take(map, changed, names);
+        Ok(())
+    }
+
+    /// What `unjoin` does: what is ours goes from wherever it is. Nothing is written yet.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(crate) async fn removing(member: &Reached, which: ClusterDns, federation: &Federation) -> Result<Self> {
+        let mut edit = Self::default();
+        if matches!(which, ClusterDns::Auto | ClusterDns::Coredns) {
+            if let Some(map) = ConfigMap::find(member, COREDNS).await?
+                && let Some(corefile) = map.data.get(COREFILE)
+            {
+                let changed = coredns::remove(corefile, &federation.name).map(|text| map.with_corefile(text));
+                edit.give(map, changed);
+            }
+            if let Some(map) = ConfigMap::find(member, custom::CONFIG_MAP).await? {
+                let changed = custom::remove(&map.data, &federation.name);
+                edit.give(map, changed);
+            }
+        }
+        if matches!(which, ClusterDns::Auto | ClusterDns::KubeDns)
+            && let Some(map) = ConfigMap::find(member, KUBE_DNS).await?
+        {
+            let changed = kube_dns::remove(&map.data, &short_names(federation, Place::Anywhere));
+            edit.give(map, changed);
+        }
+        Ok(edit)
+    }
+
+    fn take(&mut self, map: ConfigMap, changed: std::result::Result<Data, Unreadable>, names: &ShortNames) {
+        match changed {
+            Ok(after) => self.changes.push(Change { map, after }),
+            Err(why) => {
+                self.by_hand.push(format!("{}; to add by hand:\n{}", map.left_alone(&why), print(names)));
+            }
+        }
+    }
+
+    /// As [`Edit::take`], for what goes.
+    fn give(&mut self, map: ConfigMap, changed: std::result::Result<Data, Unreadable>) {
+        match changed {
+            Ok(after) => self.changes.push(Change { map, after }),
+            Err(why) => self.by_hand.push(map.left_alone(&why)),
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or the ConfigMap has changed since it was read.
+    pub(crate) async fn write(&self, member: &Reached, listener: &dyn Listener) -> Result<Outcome> {
+        for change in &self.changes {
+            change.write(member, listener).await?;
+        }
+        for remark in self.remarks.iter().chain(&self.by_hand) {
+            listener.remark(remark);
+        }
+        Ok(if self.by_hand.is_empty() { Outcome::Done } else { Outcome::Withheld })
+    }
+
+    /// The keys that would change, as a part of each ConfigMap, and what is to be done by hand as comments.
+    pub(crate) fn printed(&self) -> String {
+        let changes = self.changes.iter().filter(|change| change.after != change.map.data);
+        let text = super::objects::printed(&changes.map(Change::part).collect::<Vec<_>>());
+        let by_hand = self.by_hand.iter().chain(&self.remarks).flat_map(|text| text.lines());
+        by_hand.fold(text, |text, line| text + format!("# {line}").trim_end() + "\n")
+    }
+}
+
+impl Change {
+    /// The keys that differ; null for those that go.
+    fn keys(&self) -> BTreeMap<&String, Option<&String>> {
+        let (before, after) = (&self.map.data, &self.after);
+        let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key, None));
+        let written = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        written.map(|(key, value)| (key, Some(value))).chain(gone).collect()
+    }
+
+    fn part(&self) -> Value {
+        let mut part = self.map.map.clone();
+        part["data"] = json!(self.keys());
+        part
+    }
+
+    async fn write(&self, member: &Reached, listener: &dyn Listener) -> Result<()> {
+        let map = &self.map;
+        match &map.found {
+            _ if self.after == map.data => member.tell(&map.map, Action::Unchanged, listener),
+            None => _ = member.apply(&marked(self.part()), listener).await?,
+            Some(found) if self.after.is_empty() && is_ours(found) => member.delete(&map.map, listener).await?,
+            Some(found) => {
+                if !member.merge(&map.map, found, &json!({ "data": self.keys() })).await? {
+                    let called = super::objects::called(&map.map);
+                    return Err(JoiningError::failed(format!(
+                        "the {called} in the cluster `{}` has changed meanwhile; hint: run this again",
+                        member.context
+                    )));
+                }
+                member.tell(&map.map, Action::Changed, listener);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A ConfigMap as it was read.
+#[derive(Debug)]
+struct ConfigMap {
+    map: Value,
+    /// None where it does not exist.
+    found: Option<DynamicObject>,
+    data: Data,
+}
+
+impl ConfigMap {
+    async fn find(member: &Reached, name: &str) -> Result<Option<Self>> {
+        Ok(Some(Self::find_or_new(member, name).await?).filter(|map| map.found.is_some()))
+    }
+
+    async fn find_or_new(member: &Reached, name: &str) -> Result<Self> {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": NAMESPACE },
+        });
+        let found = member.find(&map).await?;
+        let data = found.as_ref().and_then(|found| found.data["data"].as_object()).into_iter().flatten();
+        let data = data.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        Ok(Self { data: data.collect(), map, found })
+    }
+
+    /// Its data with another Corefile.
+    fn with_corefile(&self, text: String) -> Data {
+        let mut data = self.data.clone();
+        data.insert(COREFILE.to_owned(), text);
+        data
+    }
+
+    fn left_alone(&self, why: &Unreadable) -> String {
+        format!("the {} is left alone: {why}", super::objects::called(&self.map))
+    }
+}
+
+fn short_names(federation: &Federation, place: Place) -> ShortNames {
+    let bare = |name: &Fqdn| name.as_str().trim_end_matches('.').to_owned();
+    ShortNames {
+        federation: federation.name.clone(),
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        zone_name: bare(&federation.zone),
+        suffix: bare(&federation.suffix),
+        place,
+        servers: federation.servers.clone(),
+    }
+}
+
+/// Where most of the member's nodes are, as far as the daemon publishes such names.
+async fn place(member: &Reached, federation: &Federation) -> Result<Place> {
+    if !federation.levels.region && !federation.levels.zone {
+        return Ok(Place::Anywhere);
+    }
+    let nodes: Api<Node> = Api::all(member.client.clone());
+    let nodes = member.answer("listing nodes", nodes.list_metadata(&ListParams::default())).await?;
+    let labels = nodes.items.iter().map(kube::ResourceExt::labels);
+    Ok(most(labels.filter_map(place_of), federation))
+}
+
+type Labels = BTreeMap<String, String>;
+
+/// Region and zone of a node, the latter empty where it has none. The old labels count on a node without the new.
+fn place_of(labels: &Labels) -> Option<(String, String)> {
+    let of = |prefix: &str| {
+        let label = |name: &str| labels.get(&format!("{prefix}/{name}")).filter(|value| !value.is_empty()).cloned();
+        (label("region"), label("zone"))
+    };
+    let (region, zone) = match of("topology.kubernetes.io") {
+        (None, None) => of("failure-domain.beta.kubernetes.io"),
+        new => new,
+    };
+    Some((region?, zone.unwrap_or_default()))
+}
+
+fn most(places: impl Iterator<Item = (String, String)>, federation: &Federation) -> Place {
+    let mut counted = BTreeMap::<(String, String), usize>::new();
+    for place in places {
+        *counted.entry(place).or_default() += 1;
+    }
+    // Of those with as many nodes the first by name, so that another run finds the same.
+    let most = counted.into_iter().rev().max_by_key(|(_, nodes)| *nodes);
+    match most {
+        Some(((region, zone), _)) if federation.levels.zone && !zone.is_empty() => Place::Zone { zone, region },
+        Some(((region, _), _)) if federation.levels.region => Place::Region(region),
+        _ => Place::Anywhere,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::joining::federation::Levels;
+
+    #[test]
+    fn the_place_is_that_of_most_nodes() {
+        let federation = |region, zone| Federation { levels: Levels { region, zone }, ..Federation::empty() };
+        let node = |region: &str, zone: &str| (region.to_owned(), zone.to_owned());
+        let nodes = [node("eu", "b"), node("eu", "a"), node("us", "c"), node("eu", "b"), node("eu", "a")];
+        let of = |federation: &Federation| most(nodes.iter().cloned(), federation);
+        let zone = Place::Zone { zone: "a".to_owned(), region: "eu".to_owned() };
+        assert_eq!(of(&federation(true, true)), zone);
+        assert_eq!(of(&federation(true, false)), Place::Region("eu".to_owned()));
+        assert_eq!(of(&federation(false, false)), Place::Anywhere);
+        assert_eq!(most([node("eu", "")].into_iter(), &federation(true, true)), Place::Region("eu".to_owned()));
+        assert_eq!(most(std::iter::empty(), &federation(true, true)), Place::Anywhere);
+    }
+
+    #[test]
+    fn the_old_labels_count_on_a_node_without_the_new() {
+        let labels = |rows: &[(&str, &str)]| -> Labels {
+            rows.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let old = [("failure-domain.beta.kubernetes.io/region", "r"), ("failure-domain.beta.kubernetes.io/zone", "z")];
+        assert_eq!(place_of(&labels(&old)), Some(("r".to_owned(), "z".to_owned())));
+        let both = [old[0], old[1], ("topology.kubernetes.io/region", "new")];
+        assert_eq!(place_of(&labels(&both)), Some(("new".to_owned(), String::new())));
+        assert_eq!(place_of(&labels(&[("topology.kubernetes.io/zone", "z")])), None);
+    }
+}

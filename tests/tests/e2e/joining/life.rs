@@ -1,0 +1,204 @@
+//! The life of a federation: it is set up, clusters join, leave, are lost, and it says the same twice.
+
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use super::stage::{COREFILE, Stage, assert_same};
+use crate::deploy::chart::NAMESPACE;
+use crate::members::Member;
+
+const IN_US: &str = "198.51.100.1";
+const IN_EU: &str = "192.0.2.1";
+
+/// Waits until both pods say that a cluster stands so.
+async fn until_status(stage: &mut Stage, cluster: &str, status: &str) {
+    for pod in &mut stage.pods {
+        let what = format!("{cluster} is never {status}");
+        pod.until(&what, |told, _| {
+            let clusters = told["clusters"].as_array().into_iter().flatten();
+            clusters.into_iter().any(|known| known["name"] == cluster && known["status"] == status)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn clusters_join_and_leave_and_a_second_run_changes_nothing() {
+    let mut stage = Stage::new().await;
+    let untouched = stage.everything().await;
+    let members = stage.objects(&[&stage.us, &stage.eu]).await;
+
+    // What would be done is shown, and not done.
+    let init = stage.init();
+    let shown = stage.does(&format!("{init} --dry-run")).await;
+    assert!(shown.stdout.contains("kind: Deployment") && shown.stdout.contains("(hidden)"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("etcd-endpoints"), "the provider's file is a secret: {}", shown.stdout);
+    assert_same(&stage.everything().await, &untouched, "untouched");
+
+    let ended = stage.does(&init).await;
+    assert!(ended.stdout.contains(&format!("created    host: Deployment {NAMESPACE}/dns-syncd")), "{}", ended.stdout);
+    assert_same(&stage.objects(&[&stage.us, &stage.eu]).await, &members, "init changes no member");
+    let after_init = stage.everything().await;
+    let ended = stage.does(&init).await;
+    assert!(ended.stderr.contains("nothing had to be changed"), "{}", ended.stderr);
+    assert_same(&stage.everything().await, &after_init, "after_init");
+
+    stage.start_pods().await;
+    let with_pods = stage.everything().await;
+    let shown = stage.does("join us --host-cluster-context=host --dry-run").await;
+    for part in ["kind: ClusterRole", "name: dns-syncd-fed-token", "Corefile: ", "dns-syncd fed"] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+    assert_same(&stage.everything().await, &with_pods, "with_pods");
+
+    for (cluster, addresses) in [("eu", vec![IN_EU]), ("us", vec![IN_EU, IN_US])] {
+        let ended = stage.does(&format!("join {cluster} --host-cluster-context=host")).await;
+        assert!(ended.stderr.contains(&format!("the cluster `{cluster}` is a member")), "{}", ended.stderr);
+        stage.answers(&addresses).await;
+    }
+    for pod in &stage.pods {
+        assert_eq!(pod.denials(), Vec::<String>::new(), "{}", pod.log());
+    }
+    let corefile = Stage::config_map(&stage.us, "coredns").await["Corefile"].as_str().unwrap().to_owned();
+    assert!(corefile.contains(COREFILE) || corefile.contains("dns-syncd fed"), "{corefile}");
+    let server = stage.coredns.address().to_string();
+    assert!(corefile.contains(&server) && corefile.contains("us-a.us"), "the servers and its own zone: {corefile}");
+
+    let joined = stage.everything().await;
+    for cluster in ["us", "eu"] {
+        let ended = stage.does(&format!("join {cluster} --host=host --context={cluster}")).await;
+        assert!(ended.stderr.contains("nothing had to be changed"), "{}", ended.stderr);
+    }
+    stage.does(&init).await;
+    assert_same(&stage.everything().await, &joined, "joined");
+
+    // The kubelet still has the kubeconfig, and the cluster answers; its addresses are out all the same.
+    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
+    assert_eq!(ended.code, 0, "{ended:?}{}", stage.logs());
+    stage.answers(&[IN_EU]).await;
+    stage.us.put(&Member::new("us").with("web", &["198.51.100.9"])).await;
+    stage.eu.put(&Member::new("eu").with("web", &["192.0.2.9"])).await;
+    stage.answers(&["192.0.2.9"]).await;
+    until_status(&mut stage, "us", "Left").await;
+    stage.work().await;
+    stage.eu.put(&Member::new("eu").with("web", &[IN_EU])).await;
+    stage.answers(&[IN_EU]).await;
+    until_status(&mut stage, "us", "Left").await;
+    stage.until_unmarked("us").await;
+    let left: Vec<_> =
+        stage.objects(&[&stage.us, &stage.eu]).await.into_keys().filter(|key| key.starts_with("us ")).collect();
+    let was: Vec<_> = members.keys().filter(|key| key.starts_with("us ")).cloned().collect();
+    assert_eq!(left, was, "nothing of it is left in the member");
+    assert_eq!(Stage::config_map(&stage.us, "coredns").await["Corefile"], COREFILE);
+    let out = stage.everything().await;
+    let ended = stage.does("unjoin us --host-cluster-context=host").await;
+    assert!(ended.stderr.contains("nothing had to be changed"), "{}", ended.stderr);
+    assert_same(&stage.everything().await, &out, "out");
+
+    stage.us.put(&Member::new("us").with("web", &[IN_US])).await;
+    stage.does("join us --host-cluster-context=host").await;
+    stage.answers(&[IN_EU, IN_US]).await;
+
+    // The member is gone.
+    stage.us.api.kill();
+    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("cannot be reached") && ended.stderr.contains("hint: --force"), "{}", ended.stderr);
+    let ended = stage.alone("unjoin us --host-cluster-context=host --force").await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains("stays there"), "{}", ended.stderr);
+    stage.answers(&[IN_EU]).await;
+    stage.renew().await;
+    stage.us.api.restart().await;
+    // And when it is back, what was left there is taken away.
+    stage.us.put_patiently(&Member::new("us").with("web", &[IN_US])).await;
+    stage.does("unjoin us --host-cluster-context=host").await;
+    assert_eq!(Stage::config_map(&stage.us, "coredns").await["Corefile"], COREFILE);
+
+    stage.does("unjoin eu --host-cluster-context=host").await;
+    stage.answers(&[]).await;
+    assert_eq!(Stage::config_map(&stage.eu, "coredns").await["Corefile"], COREFILE);
+    stage.until_unmarked("eu").await;
+    // Though it was the last, and the folder that it left looks like one that is not mounted.
+    stage.does("join eu --host-cluster-context=host").await;
+    stage.answers(&[IN_EU]).await;
+    for pod in &mut stage.pods {
+        pod.stop().await;
+    }
+}
+
+/// Whatever ends a run in the middle, the next one finishes it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn a_join_that_was_interrupted_is_finished_by_the_next() {
+    let mut stage = Stage::new().await;
+    let init = stage.init();
+    stage.does(&init).await;
+    stage.start_pods().await;
+
+    // Nobody issues a token, so it waits, and is killed there.
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "namespace": NAMESPACE } });
+    let kubeconfig = stage.path("kubeconfig");
+    let arguments = ["join", "us", "--host-cluster-context=host", "--federation-system-namespace", NAMESPACE];
+    let mut command = crate::program::bare(&arguments);
+    let silent = || std::process::Stdio::null();
+    let mut running = command.arg("--kubeconfig").arg(kubeconfig).stdout(silent()).stderr(silent()).spawn().unwrap();
+    while stage.us.of(&secret).get_opt("dns-syncd-fed-token").await.unwrap().is_none() {
+        assert!(running.try_wait().unwrap().is_none());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+
+    // Everything is written, but no kubelet brings the kubeconfig to the daemon.
+    let pods = std::mem::take(&mut stage.pods);
+    let ended = stage.run("join us --host-cluster-context=host --timeout=2").await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for said in ["the kubeconfig has not reached it yet", "does not follow the cluster `us` within 2 s", "run the same"]
+    {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    assert!(
+        ended.stdout.contains(&format!("unchanged  us: ServiceAccount {NAMESPACE}/dns-syncd-fed")),
+        "{}",
+        ended.stdout
+    );
+    let written = stage.everything().await;
+    stage.pods = pods;
+    stage.does("join us --host-cluster-context=host").await;
+    assert_same(&stage.everything().await, &written, "written");
+    stage.answers(&[IN_US]).await;
+
+    // The same backwards: the objects in the member are gone before the run that would have deleted them all.
+    stage.us.of(&secret).delete("dns-syncd-fed-token", &DeleteParams::default()).await.unwrap();
+    let ended = stage.does("unjoin us --host-cluster-context=host").await;
+    assert!(
+        ended.stdout.contains(&format!("absent     us: Secret {NAMESPACE}/dns-syncd-fed-token")),
+        "{}",
+        ended.stdout
+    );
+    stage.answers(&[]).await;
+}
+
+/// The host may be a member too; it is reached from within.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn the_host_joins_and_leaves_and_the_daemon_stays() {
+    let mut stage = Stage::new().await;
+    let init = stage.init();
+    stage.does(&init).await;
+    stage.start_pods().await;
+    stage.host.put(&Member::new("host").with("web", &["203.0.113.1"])).await;
+    let before: Vec<_> = stage.everything().await.into_keys().collect();
+    stage.does("join home --host=host --context=host --cluster-dns=none").await;
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "namespace": NAMESPACE } });
+    let found = stage.host.of(&secret).get("dns-syncd-clusters").await.unwrap();
+    let data: k8s_openapi::ByteString = serde_json::from_value(found.data["data"]["home"].clone()).unwrap();
+    let kubeconfig: Value = serde_saphyr::from_str(&String::from_utf8(data.0).unwrap()).unwrap();
+    assert_eq!(kubeconfig["clusters"][0]["cluster"]["server"], "https://kubernetes.default.svc");
+    stage.answers(&["203.0.113.1"]).await;
+    stage.does("unjoin home --host=host --context=host").await;
+    stage.answers(&[]).await;
+    assert_eq!(stage.everything().await.into_keys().collect::<Vec<_>>(), before);
+}
