@@ -99,7 +99,7 @@ fn report(name: &str, cluster: &Cluster, standing: Option<&Standing>) -> Cluster
         reason,
         regions: labels(places.iter().map(|place| &place.region)),
         zones: labels(places.iter().map(|place| &place.zone)),
-        services: cluster.services.len(),
+        services: cluster.services,
         drained: standing.is_some_and(|standing| standing.drained),
         expired: standing.is_some_and(|standing| standing.expired),
         first_seen: None,

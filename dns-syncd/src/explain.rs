@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use dns_sync_core::desired::{Contribution, Desired, DesiredName, Hold};
+use dns_sync_core::federation::HeldCopy;
 use dns_sync_core::zone::Ownership;
-use dns_sync_core::{Endpoint, Level, Reconciler, ServiceCopy, ServiceId, Timestamp};
+use dns_sync_core::{Endpoint, Level, Reconciler, ServiceId, Timestamp};
 use dnsprovider::{Action, ClaimedSet, Entry, Fqdn};
 use serde::{Deserialize, Serialize};
 
@@ -224,7 +225,7 @@ fn cluster_views(reconciler: &Reconciler, service: &ServiceId, name: Option<&Des
         let copy = copies.and_then(|copies| copies.get(&*cluster.name));
         ClusterView {
             counts: copy.is_some(),
-            ready: copy.map(|copy| copy.ready),
+            ready: copy.map(HeldCopy::is_ready),
             offers: copy.map(offers).unwrap_or_default(),
             published: name.map(|name| of(&cluster.name, &name.published)).unwrap_or_default(),
             withdrawn: name.map(|name| of(&cluster.name, &name.withdrawn)).unwrap_or_default(),
@@ -234,12 +235,12 @@ fn cluster_views(reconciler: &Reconciler, service: &ServiceId, name: Option<&Des
     clusters(reconciler).into_iter().map(view).collect()
 }
 
-fn offers(copy: &ServiceCopy) -> Vec<String> {
+fn offers(copy: &HeldCopy) -> Vec<String> {
     let text = |endpoint: &Endpoint| match endpoint {
         Endpoint::Ip(address) => address.to_string(),
         Endpoint::Host(name) | Endpoint::Bad(name) => name.to_string(),
     };
-    copy.ingress.iter().chain(&copy.external_ips).map(text).collect()
+    copy.ingress().iter().chain(copy.external_ips()).map(text).collect()
 }
 
 fn worth(one: &Contribution) -> &'static str {

@@ -4,6 +4,8 @@
 //! its services. Judging what an unknown cluster's silence means is [`standing`](crate::standing)'s.
 //! In: [`SourceEvent`], the clusters that claims credit · Out: [`Dirty`] · Pure: yes.
 
+mod copies;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::event::{
     ClusterAnswer, ClusterName, Endpoint, Place, Problem, ServiceCopy, ServiceId, SourceEvent, Timestamp,
 };
 use crate::zone::count;
+
+pub use copies::{Copies, HeldCopy};
 
 /// Which services a change of view may concern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +62,8 @@ pub struct Cluster {
     pub places: Option<BTreeSet<Place>>,
     /// Its labels.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
-    /// The services that count in it, as last told.
-    pub services: BTreeSet<ServiceId>,
+    /// How many services count in it, as last told.
+    pub services: usize,
     /// Where labels that cannot stand in names were read, by label.
     pub label_origins: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -72,7 +76,7 @@ impl Cluster {
             disappeared: None,
             places: None,
             labels: BTreeMap::new(),
-            services: BTreeSet::new(),
+            services: 0,
             label_origins: BTreeMap::new(),
         }
     }
@@ -115,7 +119,7 @@ pub struct Departed {
 #[derive(Clone, Debug, Default)]
 pub struct Federation {
     clusters: BTreeMap<ClusterName, Cluster>,
-    copies: BTreeMap<ServiceId, BTreeMap<ClusterName, ServiceCopy>>,
+    copies: BTreeMap<ServiceId, Copies>,
     departed: BTreeMap<ClusterName, Departed>,
     problems: BTreeMap<Arc<str>, Vec<Problem>>,
     hosts: HostIndex,
@@ -185,8 +189,10 @@ impl Federation {
         let places = BTreeSet::new();
         self.departed.insert(cluster.clone(), Departed { at: now, how, places });
         let Some(member) = member else { return Dirty::All };
-        for service in &member.services {
-            self.forget_copy(service, cluster);
+        if member.services > 0 {
+            for service in self.services_in(cluster) {
+                self.forget_copy(&service, cluster);
+            }
         }
         Dirty::All
     }
@@ -226,7 +232,7 @@ impl Federation {
     }
 
     /// The copies of a service by cluster; `None` when it counts nowhere.
-    pub fn copies(&self, service: &ServiceId) -> Option<&BTreeMap<ClusterName, ServiceCopy>> {
+    pub fn copies(&self, service: &ServiceId) -> Option<&Copies> {
         self.copies.get(service)
     }
 
@@ -293,18 +299,20 @@ impl Federation {
         }
         member.labels = answer.labels;
         member.label_origins = answer.label_origins;
-        let before = std::mem::replace(&mut member.services, answer.services.keys().cloned().collect());
+        let before = std::mem::replace(&mut member.services, answer.services.len());
 
-        let mut changed: BTreeSet<ServiceId> =
-            before.into_iter().filter(|gone| !answer.services.contains_key(gone)).collect();
+        let mut changed = if before == 0 { BTreeSet::new() } else { self.services_in(cluster) };
+        changed.retain(|service| !answer.services.contains_key(service));
         for gone in &changed {
             self.forget_copy(gone, cluster);
         }
+        let cluster = &self.known_name(cluster);
         for (service, copy) in answer.services {
+            let copy = HeldCopy::from(copy);
             let copies = self.copies.entry(service.clone()).or_default();
             if copies.get(cluster) != Some(&copy) {
                 self.hosts.count(&service, Some(&copy), true);
-                let old = copies.insert(cluster.clone(), copy);
+                let old = copies.insert(cluster, copy);
                 self.hosts.count(&service, old.as_ref(), false);
                 changed.insert(service);
             }
@@ -313,19 +321,25 @@ impl Federation {
     }
 
     fn service(&mut self, cluster: &ClusterName, service: ServiceId, copy: Option<ServiceCopy>) -> Dirty {
-        let Some(member) = self.clusters.get_mut(cluster) else { return Dirty::nothing() };
-        if let Some(copy) = copy {
-            member.services.insert(service.clone());
+        if !self.clusters.contains_key(cluster) {
+            return Dirty::nothing();
+        }
+        let cluster = &self.known_name(cluster);
+        let (mut come, mut gone) = (0, 0);
+        if let Some(copy) = copy.map(HeldCopy::from) {
             let copies = self.copies.entry(service.clone()).or_default();
             if copies.get(cluster) == Some(&copy) {
                 return Dirty::nothing();
             }
             self.hosts.count(&service, Some(&copy), true);
-            let old = copies.insert(cluster.clone(), copy);
+            let old = copies.insert(cluster, copy);
+            come = usize::from(old.is_none());
             self.hosts.count(&service, old.as_ref(), false);
         } else {
-            member.services.remove(&service);
-            self.forget_copy(&service, cluster);
+            gone = usize::from(self.forget_copy(&service, cluster));
+        }
+        if let Some(member) = self.clusters.get_mut(cluster) {
+            member.services = (member.services + come).saturating_sub(gone);
         }
         Dirty::Services(BTreeSet::from([service]))
     }
@@ -348,19 +362,31 @@ impl Federation {
         Dirty::Services(gone.into_iter().chain(come).collect())
     }
 
-    fn forget_copy(&mut self, service: &ServiceId, cluster: &ClusterName) {
-        if let Some(copies) = self.copies.get_mut(service) {
-            let old = copies.remove(cluster);
-            self.hosts.count(service, old.as_ref(), false);
-            if copies.is_empty() {
-                self.copies.remove(service);
-            }
+    /// True when there was one.
+    fn forget_copy(&mut self, service: &ServiceId, cluster: &str) -> bool {
+        let Some(copies) = self.copies.get_mut(service) else { return false };
+        let old = copies.remove(cluster);
+        self.hosts.count(service, old.as_ref(), false);
+        if copies.is_empty() {
+            self.copies.remove(service);
         }
+        old.is_some()
+    }
+
+    /// The services of a cluster. Looks at all of them, for what happens rarely and concerns all.
+    fn services_in(&self, cluster: &str) -> BTreeSet<ServiceId> {
+        let here = self.copies.iter().filter(|(_, copies)| copies.get(cluster).is_some());
+        here.map(|(service, _)| service.clone()).collect()
+    }
+
+    /// The name as it is kept already, so that all copies share it.
+    fn known_name(&self, cluster: &ClusterName) -> ClusterName {
+        self.clusters.get_key_value(cluster).map_or(cluster, |(name, _)| name).clone()
     }
 }
 
-fn hosts_of(copy: &ServiceCopy) -> impl Iterator<Item = &Arc<str>> {
-    copy.ingress.iter().chain(&copy.external_ips).filter_map(|endpoint| match endpoint {
+fn hosts_of(copy: &HeldCopy) -> impl Iterator<Item = &Arc<str>> {
+    copy.ingress().iter().chain(copy.external_ips()).filter_map(|endpoint| match endpoint {
         Endpoint::Host(host) => Some(host),
         _ => None,
     })
@@ -375,7 +401,7 @@ struct HostIndex {
 }
 
 impl HostIndex {
-    fn count(&mut self, service: &ServiceId, copy: Option<&ServiceCopy>, add: bool) {
+    fn count(&mut self, service: &ServiceId, copy: Option<&HeldCopy>, add: bool) {
         for host in copy.into_iter().flat_map(hosts_of) {
             let services = self.services.entry(host.clone()).or_default();
             let is_new = services.is_empty();

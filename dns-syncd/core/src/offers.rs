@@ -9,6 +9,7 @@ use dnsprovider::{Entry, Fqdn, Ttl};
 
 use crate::context::{Context, Note};
 use crate::event::{ClusterName, Endpoint, ServiceCopy, ServiceId};
+use crate::federation::{Copies, HeldCopy};
 use crate::hosts::HostAddresses;
 use crate::memory::held_ttl;
 use crate::selector::Selector;
@@ -60,9 +61,9 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
         notes: Vec::new(),
     };
     let mut smallest: Option<u32> = None;
-    for (cluster, copy) in cx.federation.copies(service).into_iter().flatten() {
+    for (cluster, copy) in cx.federation.copies(service).into_iter().flat_map(Copies::iter) {
         let mut refuse = |text: String, refused: bool| {
-            let text = copy.origin.as_ref().map(|origin| format!("{origin}: {text}")).unwrap_or(text);
+            let text = copy.origin().map(|origin| format!("{origin}: {text}")).unwrap_or(text);
             let note = Note { cluster: Some(cluster.clone()), owner: None, text, refused };
             offers.notes.push(note);
         };
@@ -71,7 +72,7 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
         if overrides.namespaces.as_ref().is_some_and(|allowed| !allowed.contains(&service.namespace)) {
             continue;
         }
-        match copy.selector.as_deref().map(Selector::parse) {
+        match copy.selector().map(Selector::parse) {
             Some(Err(error)) => {
                 refuse(error.to_string(), true);
                 offers.unjudged |= !cx.settings.sources_alone;
@@ -80,7 +81,7 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
             Some(Ok(selector)) if !selector.matches(&standing.labels) => continue,
             _ => {}
         }
-        if let Some(text) = &copy.ttl {
+        if let Some(text) = copy.ttl() {
             match seconds(text) {
                 Some(seconds) => smallest = smallest.min(Some(seconds)).or(Some(seconds)),
                 None => refuse(
@@ -90,7 +91,7 @@ pub fn offers(cx: &Context<'_>, service: &ServiceId) -> Offers {
             }
         }
         let (mut addresses, mut pending) = allowed(cx, copy, overrides, &mut refuse);
-        if !copy.ready {
+        if !copy.is_ready() {
             addresses.clear();
             pending = false;
         }
@@ -149,14 +150,14 @@ fn credited(cx: &Context<'_>, service: &ServiceId, offers: &mut Offers) {
 /// The addresses of a copy that may be published, and whether a name is still to be resolved.
 fn allowed(
     cx: &Context<'_>,
-    copy: &ServiceCopy,
+    copy: &HeldCopy,
     overrides: &ClusterSettings,
     refuse: &mut impl FnMut(String, bool),
 ) -> (BTreeSet<IpAddr>, bool) {
     let mut addresses = BTreeSet::new();
     let mut pending = false;
-    let external = copy.external_ips.iter().filter(|_| cx.settings.external_ips);
-    for endpoint in copy.ingress.iter().chain(external) {
+    let external = copy.external_ips().iter().filter(|_| cx.settings.external_ips);
+    for endpoint in copy.ingress().iter().chain(external) {
         let resolved = match endpoint {
             Endpoint::Ip(address) => BTreeSet::from([*address]),
             Endpoint::Bad(text) => {

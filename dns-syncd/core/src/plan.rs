@@ -183,6 +183,8 @@ pub fn plan_service(
         let wanted = names.and_then(|names| names.get(owner));
         NamePlan { cx, shared_sets, service, owner, wanted, counts: names.is_some() }.plan(&mut plan);
     }
+    // Plans wait in great numbers.
+    plan.changes.shrink_to_fit();
     plan
 }
 

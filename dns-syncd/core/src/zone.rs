@@ -42,7 +42,8 @@ pub struct ZoneView {
     naming: Naming,
     count_below: bool,
     snapshot: Snapshot,
-    services: BTreeMap<ServiceId, BTreeSet<Fqdn>>,
+    /// The names of each, in order.
+    services: BTreeMap<ServiceId, Vec<Fqdn>>,
     strays: BTreeSet<Fqdn>,
     /// Names that count as ours though they may be empty.
     kept: BTreeSet<Fqdn>,
@@ -141,12 +142,36 @@ impl ZoneView {
         self.put_name(owner, entries);
     }
 
-    fn put_name(&mut self, owner: &Fqdn, entries: Vec<Entry>) {
+    fn put_name(&mut self, owner: &Fqdn, mut entries: Vec<Entry>) {
+        self.share(owner, &mut entries);
+        // Zones are large, and few names have room to grow into.
+        entries.shrink_to_fit();
         let old = self.snapshot.entries.remove(owner).unwrap_or_default();
         self.index(owner, &old, false);
         self.index(owner, &entries, true);
         if !entries.is_empty() {
             self.snapshot.entries.insert(owner.clone(), entries);
+        }
+    }
+
+    /// Lets equal parts of claims be one: their names, and the credits at the names of one service.
+    fn share(&self, owner: &Fqdn, entries: &mut [Entry]) {
+        let mut others: Option<Vec<&Claim>> = None;
+        for claim in entries.iter_mut().filter_map(|entry| entry.data.claim.as_mut()) {
+            if claim.name == self.claim {
+                claim.name = self.claim.clone();
+            }
+            if claim.federation == self.federation {
+                claim.federation = self.federation.clone();
+            }
+            let others = others.get_or_insert_with(|| {
+                let service = self.naming.parse(owner).map(|(service, _)| service);
+                let names = service.iter().flat_map(|service| self.names_of(service));
+                names.flat_map(|name| self.at(name)).filter_map(|entry| entry.data.claim.as_ref()).collect()
+            });
+            if let Some(same) = others.iter().find(|other| other.credits == claim.credits) {
+                claim.credits = same.credits.clone();
+            }
         }
     }
 
@@ -312,9 +337,13 @@ impl ZoneView {
             Level::Zone { region, zone } => count(&mut self.places, Place::new(region, zone), add),
         }
         if add {
-            self.services.entry(service).or_default().insert(owner.clone());
+            let names = self.services.entry(service).or_default();
+            if let Err(place) = names.binary_search(owner) {
+                names.reserve_exact(1);
+                names.insert(place, owner.clone());
+            }
         } else if let Some(names) = self.services.get_mut(&service) {
-            names.remove(owner);
+            names.retain(|name| name != owner);
             if names.is_empty() {
                 self.services.remove(&service);
             }

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use dns_providers::{OpenMode, Opened};
 use dns_sync_core::report::PlanReport;
-use dns_syncd::config::Config;
+use dns_syncd::config::{Config, Form};
 use dns_syncd::leader::Leader;
 use serde::Serialize;
 
@@ -53,8 +53,12 @@ async fn apply(config: &Config, approve: Option<&str>, opened: Opened, leader: L
             None => bail!("approving `{hash}`: nothing is held, and nothing was written; hint: leave out `--approve`"),
         }
     }
-    let planned = pass.report();
-    warn(&planned.warnings);
+    // The plan is shown at the end. Until then its text is kept and not the report, which takes three times as much.
+    let planned = {
+        let report = pass.report();
+        warn(&report.warnings);
+        if config.output == Form::Text { output::plan::text(&report) } else { String::new() }
+    };
     let written = progress::during("writing", pass.write()).await?;
     let applied = Applied { written: written.done, failed: written.failed, left: written.left };
     print(config, &applied, |applied| text(&planned, applied))?;
@@ -64,6 +68,6 @@ async fn apply(config: &Config, approve: Option<&str>, opened: Opened, leader: L
     Ok(Exit::of(&applied.left))
 }
 
-fn text(planned: &PlanReport, applied: &Applied) -> String {
-    format!("{}{} of {} changes written\n", output::plan::text(planned), applied.written, applied.all())
+fn text(planned: &str, applied: &Applied) -> String {
+    format!("{planned}{} of {} changes written\n", applied.written, applied.all())
 }

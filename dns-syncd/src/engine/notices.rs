@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dns_sync_core::federation::Copies;
 use dns_sync_core::guard::Limit;
 use dns_sync_core::{ClusterName, Reconciler, ServiceId, Timestamp};
 use dnsprovider::{Change, ClaimedSet, Fqdn};
@@ -33,7 +34,7 @@ impl News {
         let owner = &change.key.owner;
         let mut note = |(cluster, address): &(ClusterName, String), is_gain: bool| {
             // Where the service counts no more there is nobody to tell.
-            if copies.is_some_and(|copies| copies.contains_key(cluster)) {
+            if copies.is_some_and(|copies| copies.get(cluster).is_some()) {
                 let moves = self.0.entry((cluster.clone(), service.clone())).or_default();
                 why.clone_into(&mut moves.why);
                 let side = if is_gain { &mut moves.gained } else { &mut moves.lost };
@@ -90,7 +91,7 @@ impl States {
                 break;
             }
             let copies = reconciler.federation().copies(service);
-            let everywhere = || copies.into_iter().flat_map(BTreeMap::keys).cloned();
+            let everywhere = || copies.into_iter().flat_map(Copies::clusters).cloned();
             let mut add = |cluster: ClusterName, reason: Reason, note: String| {
                 states.insert(Notice { cluster, service: service.clone(), reason, note });
             };

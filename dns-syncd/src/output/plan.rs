@@ -62,19 +62,20 @@ pub(crate) fn summary(plan: &PlanReport) -> String {
     parts.join(", ")
 }
 
-/// The changes under the names of their services, all columns in line.
+/// The changes under the names of their services, all columns in line. Rows are made twice rather than kept, because
+/// there may be very many.
 fn grouped(changes: &[ChangeReport]) -> String {
-    let mut groups: BTreeMap<Option<&str>, Vec<[Cell; 6]>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<&str>, Vec<&ChangeReport>> = BTreeMap::new();
     for change in changes {
-        groups.entry(change.service.as_deref()).or_default().push(row(change));
+        groups.entry(change.service.as_deref()).or_default().push(change);
     }
-    let widths = Widths::of(groups.values().flatten().map(<[Cell; 6]>::as_slice));
+    let widths = Widths::of(changes.iter().map(row));
     let mut text = String::new();
-    for (service, rows) in &groups {
+    for (service, changes) in &groups {
         let title = service.unwrap_or("names of no service");
         let _ = write!(text, "\n{}\n", paint(HEAD, title));
-        for row in rows {
-            text.push_str(&widths.line("  ", row));
+        for change in changes {
+            text.push_str(&widths.line("  ", &row(change)));
         }
     }
     text

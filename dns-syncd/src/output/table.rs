@@ -38,10 +38,10 @@ pub(crate) struct Widths(Vec<usize>);
 
 impl Widths {
     /// The widths that these rows need.
-    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a [Cell]>) -> Self {
+    pub(crate) fn of(rows: impl IntoIterator<Item = impl AsRef<[Cell]>>) -> Self {
         let mut widths = Vec::new();
         for row in rows {
-            for (column, cell) in row.iter().enumerate() {
+            for (column, cell) in row.as_ref().iter().enumerate() {
                 if column == widths.len() {
                     widths.push(0);
                 }

@@ -201,9 +201,9 @@ impl Teller<'_> {
         let told = Endpoint::Ip(address);
         if offered {
             Cause::Place
-        } else if !copy.ready {
+        } else if !copy.is_ready() {
             Cause::Unhealthy
-        } else if copy.ingress.contains(&told) || copy.external_ips.contains(&told) {
+        } else if copy.ingress().contains(&told) || copy.external_ips().contains(&told) {
             Cause::Excluded
         } else {
             Cause::Moved

@@ -19,6 +19,10 @@ use crate::room::{Demand, without_room};
 impl Reconciler {
     /// What the host allows, as it tells now.
     pub fn set_limits(&mut self, limits: &Limits) {
+        if self.sets_per_zone.is_none() && limits.sets_per_zone.is_some() {
+            // Nothing was counted so far.
+            self.mark(crate::federation::Dirty::All);
+        }
         self.sets_per_zone = limits.sets_per_zone;
         if (self.records_per_set, self.credit_octets) != (limits.records_per_set, limits.credit_octets) {
             (self.records_per_set, self.credit_octets) = (limits.records_per_set, limits.credit_octets);
@@ -29,7 +33,8 @@ impl Reconciler {
     /// Notes how many sets more a plan asks for.
     pub(super) fn count_growth(&mut self, key: &PlanKey, plan: &ServicePlan) {
         let Some(service) = key else { return };
-        let sets: usize = self.demands(service, plan).map(|demand| demand.sets).sum();
+        let is_limited = self.sets_per_zone.is_some();
+        let sets = if is_limited { self.demands(service, plan).map(|demand| demand.sets).sum() } else { 0 };
         if let Some(before) = self.growths.remove(key) {
             self.growth -= before;
             self.growth_changes += 1;
@@ -41,7 +46,7 @@ impl Reconciler {
         self.growths.insert(key.clone(), sets);
         self.growth += sets;
         self.growth_changes += 1;
-        if self.sets_per_zone.is_some() && self.zone.names_of(service).next().is_none() {
+        if self.zone.names_of(service).next().is_none() {
             self.newcomers.insert(service.clone());
         }
     }
