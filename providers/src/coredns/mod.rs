@@ -25,6 +25,7 @@ mod leadership;
 mod place;
 mod plan;
 mod read;
+mod short;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -213,7 +214,7 @@ impl DnsProvider for CoreDns {
         let limit = self.max_operations.load(Ordering::Relaxed);
         let cost = |owner: &Fqdn, changes: &[&Change]| {
             let layout = self.layouts.iter().find(|layout| layout.holds(owner))?;
-            plan::cost(layout, owner, changes, limit)
+            short::cost(layout, owner, changes, limit)
         };
         // What cannot be planned is refused by `apply`, unsent.
         if let [change] = unit.changes.as_slice() {

@@ -24,6 +24,7 @@ use etcd_client::{Compare, CompareOp, GetOptions, TxnOp};
 
 use super::convert::{Detail, default_place};
 use super::error::error;
+use super::short;
 use super::wire::{Layout, Mark, Message, Text, end_below, without_dot};
 
 /// What is written for one name, and under which conditions.
@@ -31,9 +32,9 @@ use super::wire::{Layout, Mark, Message, Text, end_below, without_dot};
 pub(super) struct NamePlan {
     pub(super) owner: Fqdn,
     /// The key exactly at the name.
-    exact: String,
+    pub(super) exact: String,
     /// Where its leaves begin.
-    path: String,
+    pub(super) path: String,
     pub(super) guard: Guard,
     pub(super) puts: Vec<(String, String)>,
     pub(super) deletes: Vec<String>,
@@ -82,135 +83,11 @@ pub(super) fn name(
 ) -> Result<NamePlan, (RrKey, Error)> {
     check(layout, owner, changes)?;
     if let (&[change], None) = (changes, occupied)
-        && let Some(plan) = simple(layout, change)
+        && let Some(plan) = short::plan(layout, change)
     {
         return Ok(plan);
     }
     general(layout, owner, changes, occupied)
-}
-
-/// Plans the one change of a name whose keys are where we put them and nothing beside: a set that comes or goes, which
-/// is most of what is ever written at once. `None` where it is not that.
-pub(super) fn simple(layout: &Layout, change: &Change) -> Option<NamePlan> {
-    let held = alone(change)?;
-    let owner = held.set.owner();
-    let exact = layout.path(owner)?;
-    let leaves = layout.leaves(owner);
-    let had_exact = change.before.is_some() && *held.set.rr_type() == RrType::Cname;
-    let mut keys = Vec::with_capacity(held.set.records().len());
-    for record in held.set.records() {
-        let place = default_place(layout, owner, record);
-        keys.push(if place.is_empty() { exact.clone() } else { format!("{exact}/{place}") });
-    }
-    let distinct = keys.iter().enumerate().all(|(place, key)| !keys[..place].contains(key));
-    if !distinct {
-        return None; // FNV-1a of 32 bits collides
-    }
-    let mut guard = Guard {
-        revision: change.version.revision,
-        was_bare: change.before.is_none() || had_exact,
-        stays_bare: change.before.is_none() && *held.set.rr_type() == RrType::Cname,
-        had_exact,
-        no_exact: change.before.is_none(),
-        old: Vec::new(),
-        new: Vec::new(),
-    };
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
-    if change.before.is_none() {
-        let values = (0..keys.len()).map(|index| value_of(held, index)).collect::<Option<Vec<_>>>()?;
-        puts = keys.into_iter().zip(values).collect();
-        puts.sort_unstable();
-    } else {
-        deletes = keys;
-        deletes.sort_unstable();
-        guard.old = if had_exact { Vec::new() } else { deletes.clone() };
-    }
-    Some(NamePlan {
-        owner: owner.clone(),
-        path: format!("{exact}/{leaves}"),
-        exact,
-        guard,
-        puts,
-        deletes,
-        settle: None,
-        details: vec![(change.key.clone(), Detail::default())],
-    })
-}
-
-/// The set of a change that only creates or deletes it and knows of nothing else there.
-fn alone(change: &Change) -> Option<&ClaimedSet> {
-    match (&change.before, &change.after) {
-        (None, Some(held)) | (Some(held), None) => Some(held).filter(|_| change.version.detail.is_none()),
-        _ => None,
-    }
-}
-
-/// What the changes of one name cost in a transaction of at most `limit` operations; nothing where they cannot be.
-///
-/// Of [`simple`] changes the operations are counted without making them, and their octets are not less than they will
-/// be: this is asked for each name more than once.
-pub(super) fn cost(layout: &Layout, owner: &Fqdn, changes: &[&Change], limit: u64) -> Option<Cost> {
-    if let &[change] = changes
-        && let Some(cost) = simple_cost(layout, change, limit)
-    {
-        check(layout, owner, changes).ok()?;
-        return Some(cost);
-    }
-    Some(name(layout, owner, changes, None).ok()?.cost(limit))
-}
-
-pub(super) fn simple_cost(layout: &Layout, change: &Change, limit: u64) -> Option<Cost> {
-    let held = alone(change)?;
-    let records = held.set.records();
-    // Two records of one set share a leaf once in 2^32 times; the plan then counts one delete less.
-    let writable = |record: &RecordData| match record {
-        RecordData::Aaaa(address) => address.to_ipv4_mapped().is_none(),
-        RecordData::Txt(text) => !text.is_empty(),
-        RecordData::A(_) | RecordData::Cname(_) => true,
-        RecordData::Opaque(_) => false,
-    };
-    if !records.iter().all(writable) || records.len() as u64 > limit {
-        return None;
-    }
-    let exact = layout.path(held.set.owner())?.len();
-    // `/`, the place of leaves at the apex, and a hash.
-    let key = exact + 32;
-    let (operations, compares) = match (&change.before, held.set.rr_type()) {
-        (None, _) => (records.len(), 2),
-        (Some(_), RrType::Cname) => (1, 3),
-        (Some(_), _) => (records.len(), 2 + records.len()),
-    };
-    let puts = match change.before {
-        None => (0..records.len()).map(|index| key + value_octets(held, index) + 24).sum(),
-        Some(_) => 0,
-    };
-    let deletes = if change.before.is_some() { operations } else { 0 };
-    let octets = puts + (compares + deletes + 5) * (key + 40);
-    Some(Cost { operations: operations as u64, compares: compares as u64, octets: octets as u64, ..Cost::default() })
-}
-
-/// At least the octets of what [`value_of`] gives.
-fn value_octets(held: &ClaimedSet, index: usize) -> usize {
-    // With the quotes and what stands before the next one.
-    let quoted = |text: &str| {
-        let octets = text.bytes().map(|byte| match byte {
-            b'"' | b'\\' => 2,
-            0..=0x1f => 6,
-            _ => 1,
-        });
-        octets.sum::<usize>() + 3
-    };
-    let data = match held.set.records().get(index) {
-        Some(RecordData::Cname(target)) => quoted(target.as_str()),
-        // Escaped for DNS and again for JSON.
-        Some(RecordData::Txt(text)) => 5 * text.len(),
-        _ => 48,
-    };
-    let mark = held.claim.as_ref().map_or(0, |claim| {
-        let clusters: usize = claim.credits_of(index).iter().map(|cluster| quoted(cluster)).sum();
-        quoted(&claim.name) + quoted(&claim.federation) + clusters
-    });
-    data + quoted(held.set.owner().as_str()) + mark + 120
 }
 
 /// Plans any changes of one name, as [`name`] has checked them.
@@ -329,7 +206,7 @@ pub(super) fn general(
 }
 
 /// What no store needs to be asked about.
-fn check(layout: &Layout, owner: &Fqdn, changes: &[&Change]) -> Result<(), (RrKey, Error)> {
+pub(super) fn check(layout: &Layout, owner: &Fqdn, changes: &[&Change]) -> Result<(), (RrKey, Error)> {
     let mut seen = BTreeSet::new();
     let alone = changes.iter().filter(|change| change.after.is_some()).count() < 2;
     for change in changes {
@@ -362,7 +239,7 @@ fn check(layout: &Layout, owner: &Fqdn, changes: &[&Change]) -> Result<(), (RrKe
 }
 
 /// The value of the key of one record; `None` when the format cannot hold it.
-fn value_of<'a>(held: &'a ClaimedSet, index: usize) -> Option<String> {
+pub(super) fn value_of<'a>(held: &'a ClaimedSet, index: usize) -> Option<String> {
     let record: &RecordData = held.set.records().get(index)?;
     let clusters = |claim: &'a dnsprovider::Claim| {
         claim.credits.get(index).map(|credits| credits.iter().map(|cluster| Text::from(&**cluster)).collect())

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::convert::{self, Keys, Stored};
 use super::plan;
+use super::short;
 use super::wire::{Layout, leaf};
 
 fn name(text: &str) -> Fqdn {
@@ -248,10 +249,10 @@ proptest! {
         let entry = Entry { data: held.clone(), version: Version::at(7), blocks: Blocks::AsDns };
         let change = if goes { Change::delete(&entry) } else { Change::create(held, Version::at(7)) };
         let long = plan::general(&layout, &owner, &[&change], None).unwrap();
-        let short = plan::simple(&layout, &change).unwrap();
+        let short = short::plan(&layout, &change).unwrap();
         prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
         for limit in [4, 128] {
-            let (long, short) = (long.cost(limit), plan::simple_cost(&layout, &change, limit));
+            let (long, short) = (long.cost(limit), short::counted(&layout, &change, limit));
             let Some(short) = short else { continue };
             prop_assert_eq!((short.operations, short.compares), (long.operations, long.compares));
             prop_assert!(short.octets >= long.octets, "{} octets, not {}", long.octets, short.octets);
