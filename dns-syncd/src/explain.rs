@@ -222,7 +222,7 @@ fn cluster_views(reconciler: &Reconciler, service: &ServiceId, name: Option<&Des
         own.map(|one| AddressView { address: one.address, reason: worth(one).to_owned() }).collect()
     };
     let view = |cluster: ClusterReport| {
-        let copy = copies.and_then(|copies| copies.get(&*cluster.name));
+        let copy = copies.and_then(|copies| copies.get(&cluster.name));
         ClusterView {
             counts: copy.is_some(),
             ready: copy.map(HeldCopy::is_ready),
