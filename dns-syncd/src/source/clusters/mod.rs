@@ -310,14 +310,16 @@ impl Telling {
         }
         let mut begun = Vec::new();
         for (cluster, way) in members {
+            // Who was taken out by a person is back by another kubeconfig under its name, and tells everything anew.
+            let is_other = |running: &Running| way.as_ref().is_ok_and(|member| running.known.as_ref() != Some(member));
+            if self.source.dismissed.contains(&cluster)
+                && self.running.get(&cluster).is_some_and(is_other)
+                && let Some(running) = self.running.remove(&cluster)
+            {
+                running.end().await;
+            }
             if let Some(running) = self.running.get_mut(&cluster) {
-                // Who was taken out by a person is back by another kubeconfig under its name.
-                if let Ok(member) = &way
-                    && running.known.replace(member.clone()).is_some_and(|known| known != *member)
-                    && self.source.dismissed.contains(&cluster)
-                {
-                    batch.push(SourceEvent::Joined { cluster: cluster.clone() });
-                }
+                running.known = way.as_ref().ok().cloned().or(running.known.take());
                 running.way.send_if_modified(|now| {
                     let differs = *now != way;
                     if differs {
