@@ -276,6 +276,33 @@ impl Stage {
         found.data["data"].clone()
     }
 
+    /// CoreDNS as it runs in the member `us`, but for its ports, its way to the API server and what nobody asks here.
+    pub(super) async fn cluster_dns(&self) -> CoreDns {
+        let kubeconfig = self.path("coredns.kubeconfig");
+        std::fs::write(&kubeconfig, self.us.api.kubeconfig(KubeUser::Admin)).unwrap();
+        let found = Self::config_map(&self.us, "coredns").await["Corefile"].as_str().unwrap().to_owned();
+        let adapted = found
+            .replace("    health {\n       lameduck 5s\n    }\n    ready\n", "")
+            .replace("    prometheus :9153\n", "")
+            .replace("forward . /etc/resolv.conf", "forward . 127.0.0.1:1")
+            .replace("    loop\n", "");
+        assert_eq!(adapted.matches("\n    kubernetes cluster.local ").count(), 2, "{found}");
+        CoreDns::start_made(|[port, inner]| {
+            let text = adapted.replace(":53 ", &format!(":{port} ")).replace("10531", &inner.to_string());
+            let line = |line: &str| match line {
+                _ if line.starts_with("    kubernetes ") => {
+                    format!("{line}\n       kubeconfig {}\n", kubeconfig.display())
+                }
+                _ if !line.starts_with(' ') && line.ends_with(&format!(":{port} {{")) => {
+                    format!("{line}\n    bind 127.0.0.1\n")
+                }
+                _ => format!("{line}\n"),
+            };
+            text.lines().map(line).collect::<Vec<_>>().concat()
+        })
+        .await
+    }
+
     /// Waits until the federation's name of the service has these addresses and no others.
     pub(super) async fn answers(&mut self, addresses: &[&str]) {
         let name = format!("web.shop.{FEDERATION}.svc.{ZONE}.");
