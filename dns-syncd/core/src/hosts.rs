@@ -134,11 +134,17 @@ impl Hosts {
         due
     }
 
-    /// When something is to be asked or runs out next.
-    pub fn next_change(&self, grace: Duration, now: Timestamp) -> Option<Timestamp> {
+    /// When something is to be asked next, and when something runs out.
+    pub fn next_changes(&self, grace: Duration, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let ask = self.asks.first().map(|(at, _)| *at);
         let end = self.negative.iter().map(|(since, _)| since.plus(grace)).find(|end| *end > now);
-        [ask, end].into_iter().flatten().min()
+        ask.into_iter().chain(end)
+    }
+
+    /// The grace may be another one: what has run out by the old one may run out again.
+    pub fn regrace(&mut self) {
+        let of = |(name, host): (&Arc<str>, &Host)| Some((host.negative_since?, name.clone()));
+        self.negative = self.by_name.iter().filter_map(of).collect();
     }
 
     fn ask_at(&mut self, name: &Arc<str>, at: Timestamp) {
@@ -204,9 +210,14 @@ mod tests {
             HostAddresses::Known(addresses(&["192.0.2.1"]))
         );
         assert_eq!(hosts.addresses("lb.example", GRACE, end), HostAddresses::Known(BTreeSet::new()));
-        assert_eq!(hosts.next_change(GRACE, Timestamp(2000)), Some(Timestamp(31_000)));
+        let next: Vec<_> = hosts.next_changes(GRACE, Timestamp(2000)).collect();
+        assert_eq!(next, [Timestamp(31_000), end], "an ask that is due hides no end");
         assert_eq!((hosts.run_out(GRACE, end), hosts.run_out(GRACE, end)), (vec!["lb.example".into()], Vec::new()));
-        assert!(hosts.answer("lb.example", answered(&["192.0.2.9"]), GRACE, end));
+        hosts.regrace();
+        let longer = Timestamp(1000).plus(GRACE * 2);
+        assert_eq!(hosts.run_out(GRACE * 2, end), Vec::<Arc<str>>::new());
+        assert_eq!(hosts.run_out(GRACE * 2, longer), ["lb.example".into()], "a longer grace ends too");
+        assert!(hosts.answer("lb.example", answered(&["192.0.2.9"]), GRACE, longer));
     }
 
     #[test]
@@ -218,6 +229,6 @@ mod tests {
         assert_eq!(hosts.take_due(Timestamp(30_000)), std::slice::from_ref(&name));
         hosts.answer(&name, Resolution::Negative, GRACE, Timestamp(30_000));
         hosts.forget(&name);
-        assert_eq!((hosts.take_due(Timestamp(100_000)), hosts.next_change(GRACE, Timestamp(0))), (vec![], None));
+        assert_eq!((hosts.take_due(Timestamp(100_000)), hosts.next_changes(GRACE, Timestamp(0)).count()), (vec![], 0));
     }
 }

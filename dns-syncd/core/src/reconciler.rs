@@ -278,6 +278,7 @@ impl Reconciler {
         self.naming = Naming::new(&settings);
         self.zone = self.zone.under(&settings);
         self.settings = settings;
+        self.hosts.regrace();
         self.mark(Dirty::All);
     }
 

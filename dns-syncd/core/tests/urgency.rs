@@ -11,11 +11,17 @@ use dns_sync_core::{
 };
 use dnsprovider::capabilities::Atomicity;
 use dnsprovider::store::ZoneStore;
-use dnsprovider::{Capabilities, Fqdn, memory};
+use dnsprovider::{Applied, Capabilities, ChangeSet, Error, ErrorKind, Fqdn, Outcome, RetryHint, memory};
 
 /// The names in the order in which they are written, in calls of so many units: first the one, then the other of two
 /// clusters has each service; the first is lost, and two services are new.
 fn written(atomicity: Atomicity, units: usize) -> Vec<String> {
+    let (mut daemon, mut store, now) = with_lost_cluster(atomicity, units);
+    write(&mut daemon, &mut store, now, units, atomicity)
+}
+
+/// The same, about to write.
+fn with_lost_cluster(atomicity: Atomicity, units: usize) -> (Reconciler, ZoneStore, Timestamp) {
     let zone = Fqdn::parse("example.com").unwrap();
     let able = Capabilities { atomicity, ..memory::capabilities() };
     let mut daemon = Reconciler::new(Settings::new("fed", zone.clone()), &able);
@@ -37,7 +43,7 @@ fn written(atomicity: Atomicity, units: usize) -> Vec<String> {
     }
     let service = ServiceId::new("a-new", "one");
     daemon.observe(SourceEvent::Service { cluster: "c2".into(), service, copy: Some(copy(2, true)) }, now);
-    write(&mut daemon, &mut store, now, units, atomicity)
+    (daemon, store, now)
 }
 
 fn copy(cluster: u8, ready: bool) -> ServiceCopy {
@@ -95,4 +101,30 @@ fn where_a_call_is_all_or_nothing_a_service_goes_as_a_whole() {
     let of = |name: &str| [".r", ".z1.r", ""].map(|place| format!("{name}.shop.fed.svc{place}"));
     let written = written(Atomicity::Batch, 3);
     assert_eq!(written[..6], [of("a"), of("b")].concat());
+}
+
+#[test]
+fn a_name_that_is_refused_for_good_holds_up_no_other_name_of_its_service() {
+    let (mut daemon, mut store, mut now) = with_lost_cluster(Atomicity::Set, usize::MAX);
+    let is_locked = |owner: &Fqdn| owner.as_str().starts_with("a.shop.fed.svc.z1.r.");
+    let dead = |store: &ZoneStore| {
+        let sets = store.entries().filter(|entry| !is_locked(&entry.key().owner));
+        sets.filter(|entry| format!("{:?}", entry.data).contains("192.0.2.1")).count()
+    };
+    for _ in 0..5 {
+        daemon.plan(now);
+        while let Some(batch) = daemon.next_batch(now, |_| true) {
+            let (locked, free) = batch.changes.units.iter().cloned().partition(|unit| unit.owners().any(is_locked));
+            let mut applied = store.apply(&ChangeSet { units: free }, Atomicity::Set);
+            let refused = Applied::all(&ChangeSet { units: locked }, |_| {
+                let error = Error::new(ErrorKind::PermissionDenied, "test", "the zone is locked");
+                Outcome::Refused(error.with_retry(RetryHint::Never))
+            });
+            applied.outcomes.extend(refused.outcomes);
+            daemon.record(batch, &applied, now);
+            daemon.plan(now);
+        }
+        now = now.plus(Duration::from_hours(1));
+    }
+    assert_eq!(dead(&store), 0, "the dead address is out wherever nothing is locked");
 }

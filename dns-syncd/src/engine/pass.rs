@@ -172,6 +172,7 @@ impl Pass {
             done += self.walk.take(answer).done;
         }
         let now = self.walk.now();
+        self.walk.plan(now);
         self.walk.reconciler.rehash(now);
         let left = self.report();
         if left.changes.is_empty() {

@@ -277,7 +277,10 @@ impl Walk {
     pub(super) fn wake_at(&mut self) -> Option<Timestamp> {
         let now = self.now();
         let planned = if self.is_begun() { self.reconciler.next_wake(now) } else { None };
-        self.plan_at = Some(planned.unwrap_or(now.plus(LOOK_AGAIN)));
+        let later = now.plus(LOOK_AGAIN);
+        // What has run out since the last plan is looked at by the next turn.
+        let missed = self.plan_at.filter(|at| *at <= now);
+        self.plan_at = Some(missed.unwrap_or(planned.map_or(later, |at| at.min(later))));
         [planned, self.reads.until(now), self.writes.until(now)].into_iter().flatten().min()
     }
 

@@ -267,14 +267,25 @@ impl Api {
         }
     }
 
-    /// Takes what the creation of a set pays, ahead of it; `None` when it is not granted in that time.
-    pub(super) async fn reserve(&self, apex: &Fqdn, turn: Turn, time_left: &TimeLeft) -> Option<Vec<Ahead>> {
+    /// Takes what the creations of so many sets pay, ahead of them; `None` when it is not granted in that time. It is
+    /// for fewer where the host never grants so many at once.
+    pub(super) async fn reserve(
+        &self,
+        apex: &Fqdn,
+        creations: usize,
+        turn: Turn,
+        time_left: &TimeLeft,
+    ) -> Option<Vec<Vec<Ahead>>> {
         let of_zone = self.zone_bucket(apex, Operation::Create);
-        let mut ahead = Vec::new();
+        let mut paid: Vec<Vec<Ahead>> = (0..creations).map(|_| Vec::new()).collect();
         for bucket in of_zone.iter().chain([&self.writes]) {
-            ahead.push(bucket.pay_ahead(turn, time_left).await.ok()?);
+            let granted = bucket.pay_ahead(creations, turn, time_left).await.ok()?;
+            paid.truncate(granted.len());
+            for (creation, ahead) in paid.iter_mut().zip(granted) {
+                creation.push(ahead);
+            }
         }
-        Some(ahead)
+        Some(paid)
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<Reply, Failure> {

@@ -119,6 +119,7 @@ impl AzureDns {
             let ahead = if change.before.is_none() { paid.pop() } else { None };
             let when = When { turn, time_left: time_left.as_ref(), is_paid: ahead.is_some() };
             let mut told = self.apply_change(apex, change, when).await;
+            drop(ahead);
             if let Err(failure) = told {
                 let is_lost = failure.fate == Fate::Unknown && (is_first || begun.is_some());
                 told = if is_lost { self.look(apex, change, failure).await } else { Err(failure) };
@@ -132,6 +133,8 @@ impl AzureDns {
                 }
                 Ok(outcome) => {
                     outcomes[place] = outcome;
+                    // Putting back pays for itself.
+                    drop(paid);
                     self.put_back(apex, unit, &mut outcomes, place).await;
                     break;
                 }
@@ -147,6 +150,7 @@ impl AzureDns {
                     let is_over = matches!(failure.fate, Fate::Unknown) || failure.error.retry() == RetryHint::Never;
                     outcomes[place] = failed(failure, change);
                     if is_over && !matches!(outcomes[place], Outcome::Unknown(_)) {
+                        drop(paid);
                         self.put_back(apex, unit, &mut outcomes, place).await;
                     }
                     break;
@@ -166,11 +170,7 @@ impl AzureDns {
     ) -> Option<Vec<Vec<Ahead>>> {
         let end = Instant::now() + TIME_FOR_A_TURN;
         let until_end: TimeLeft = Arc::new(move || end.saturating_duration_since(Instant::now()));
-        let mut paid = Vec::new();
-        for _ in 0..creations {
-            paid.push(self.api.reserve(apex, turn, time_left.unwrap_or(&until_end)).await?);
-        }
-        Some(paid)
+        self.api.reserve(apex, creations, turn, time_left.unwrap_or(&until_end)).await
     }
 
     async fn apply_change(&self, apex: &Fqdn, change: &Change, when: When<'_>) -> Result<Outcome, Failure> {

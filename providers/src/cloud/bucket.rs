@@ -103,12 +103,52 @@ impl Bucket {
     /// # Errors
     /// [`TooLate`] when the turn would not come, or did not come, in the time that is left; nothing is taken.
     pub(crate) async fn pay(&self, turn: Turn, time_left: &TimeLeft) -> Result<(), TooLate> {
+        self.wait(1, turn, time_left, |_| ()).await
+    }
+
+    /// As [`Bucket::pay`], for so many calls that come later, though for no more than the burst: while it lives, each of
+    /// what this gives stands for one of them.
+    ///
+    /// They are taken together: of those that held a part and waited for the rest nobody might ever have all.
+    #[cfg(any(feature = "azure", test))]
+    pub(crate) async fn pay_ahead(
+        &self,
+        calls: usize,
+        turn: Turn,
+        time_left: &TimeLeft,
+    ) -> Result<Vec<Ahead>, TooLate> {
+        let burst = self.0.lock().burst;
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let calls = (1..=calls).rev().find(|calls| f64::from(*calls) <= burst).unwrap_or(0);
+        if calls == 0 {
+            return Ok(Vec::new());
+        }
+        self.wait(calls, turn, time_left, |state| state.ahead += calls).await?;
+        Ok((0..calls).map(|_| Ahead(self.0.clone())).collect())
+    }
+
+    /// Waits for its turn and takes so many tokens, with what else is to be done at the same moment.
+    async fn wait(
+        &self,
+        tokens: u32,
+        turn: Turn,
+        time_left: &TimeLeft,
+        taken: impl Fn(&mut State),
+    ) -> Result<(), TooLate> {
         let place = Place::new(&self.0, turn);
         loop {
             let mut moved = std::pin::pin!(self.0.moved.notified());
             moved.as_mut().enable();
             let end = Instant::now() + time_left();
-            let look_again = match self.0.lock().take(place.ticket) {
+            let turns = {
+                let mut state = self.0.lock();
+                let turns = state.take(place.ticket, tokens);
+                if matches!(turns, Turns::Taken) {
+                    taken(&mut state);
+                }
+                turns
+            };
+            let look_again = match turns {
                 Turns::Taken => return Ok(()),
                 Turns::At(free) if free > end => return Err(TooLate),
                 Turns::At(free) => free,
@@ -122,14 +162,6 @@ impl Bucket {
                 return Err(TooLate);
             }
         }
-    }
-
-    /// As [`Bucket::pay`], for a call that comes later: while it lives, what this gives stands for that call.
-    #[cfg(any(feature = "azure", test))]
-    pub(crate) async fn pay_ahead(&self, turn: Turn, time_left: &TimeLeft) -> Result<Ahead, TooLate> {
-        self.pay(turn, time_left).await?;
-        self.0.lock().ahead += 1;
-        Ok(Ahead(self.0.clone()))
     }
 
     /// The host throttled a call: slower from now on, and nothing before `pause` where it said so.
@@ -199,7 +231,7 @@ impl State {
         self.filled = now;
     }
 
-    fn take(&mut self, ticket: Ticket) -> Turns {
+    fn take(&mut self, ticket: Ticket, tokens: u32) -> Turns {
         let now = Instant::now();
         self.fill(now);
         if self.queue.first() != Some(&ticket) {
@@ -208,11 +240,12 @@ impl State {
         if let Some(until) = self.closed_until.filter(|until| now < *until) {
             return Turns::At(until);
         }
-        if self.tokens >= ENOUGH {
-            self.tokens = (self.tokens - 1.0).max(0.0);
+        let tokens = f64::from(tokens);
+        if self.tokens >= tokens * ENOUGH {
+            self.tokens = (self.tokens - tokens).max(0.0);
             return Turns::Taken;
         }
-        let missing = (1.0 - self.tokens) / self.rate;
+        let missing = (tokens - self.tokens) / self.rate;
         // Timers are coarse: at least a millisecond, so that nobody spins.
         Turns::At(now + Duration::from_secs_f64(missing).max(Duration::from_millis(1)))
     }
@@ -268,8 +301,8 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Pay(Turn),
-        /// The call is made so many milliseconds after it was granted.
-        Ahead(Turn, u16),
+        /// So many calls are made so many milliseconds after they were granted, one after the other.
+        Ahead(usize, Turn, u16),
         Throttled(Option<u16>),
         Accepted,
         Pass(u16),
@@ -279,7 +312,7 @@ mod tests {
         let turn = prop_oneof![Just(Turn::Urgent), Just(Turn::Point), Just(Turn::Bulk)];
         let step = prop_oneof![
             6 => turn.clone().prop_map(Step::Pay),
-            2 => (turn, 0..5000u16).prop_map(|(turn, ms)| Step::Ahead(turn, ms)),
+            2 => (1..4usize, turn, 0..5000u16).prop_map(|(calls, turn, ms)| Step::Ahead(calls, turn, ms)),
             1 => proptest::option::of(0..3000u16).prop_map(Step::Throttled),
             3 => Just(Step::Accepted),
             3 => (0..800u16).prop_map(Step::Pass),
@@ -305,10 +338,10 @@ mod tests {
                             });
                             tokio::task::yield_now().await;
                         }
-                        Step::Ahead(turn, ms) => {
+                        Step::Ahead(calls_ahead, turn, ms) => {
                             let (bucket, sender) = (bucket.clone(), sender.clone());
                             calls.spawn(async move {
-                                if let Ok(_ahead) = bucket.pay_ahead(turn, &left(60)).await {
+                                for _ahead in bucket.pay_ahead(calls_ahead, turn, &left(60)).await.unwrap_or_default() {
                                     tokio::time::sleep(Duration::from_millis(ms.into())).await;
                                     _ = sender.send(Instant::now());
                                 }
@@ -351,6 +384,23 @@ mod tests {
         while calls.join_next().await.is_some() {}
         // The first came when nobody waited.
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["a", "e", "c", "b", "d"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_pay_for_several_calls_ahead_come_to_their_turn() {
+        let bucket = bucket(2.0, 20);
+        drop(bucket.pay_ahead(50, Turn::Bulk, &left(1)).await.expect("the bucket is full"));
+        let mut units = JoinSet::new();
+        for _ in 0..25 {
+            let bucket = bucket.clone();
+            units.spawn(async move {
+                let ahead = bucket.pay_ahead(2, Turn::Bulk, &left(60)).await?;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                drop(ahead);
+                Ok::<_, TooLate>(())
+            });
+        }
+        assert!(units.join_all().await.iter().all(Result::is_ok), "fifty tokens are there after 25 seconds");
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,7 +70,7 @@ impl Reconciler {
         batch: &mut Batch,
         fits: &mut impl FnMut(&Unit) -> bool,
     ) -> bool {
-        for unit in self.ready_units(plan, now) {
+        for unit in self.ready_units(key, plan, now) {
             let fits = fits(&unit);
             if fits || batch.changes.is_empty() {
                 batch.put(*urgency, key, unit);
@@ -84,8 +84,9 @@ impl Reconciler {
 
     /// The units of a plan that may be written now, in order: the most urgent first, but targets before the CNAMEs that
     /// point at them. Where the host changes set by set, what is urgent goes without what is less so: that waits until
-    /// the most urgent names of all services are written.
-    fn ready_units(&self, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
+    /// the most urgent names of all services are written. Not after a failure: a set that is refused for good would hold
+    /// up what is not.
+    fn ready_units(&self, key: &PlanKey, plan: &ServicePlan, now: Timestamp) -> Vec<Unit> {
         let units = ChangeSet::by_name(self.ready_changes(plan, now)).units;
         if units.len() < 2 {
             return units;
@@ -94,7 +95,7 @@ impl Reconciler {
         let first = ranks.values().min().copied().unwrap_or(Urgency::Rest);
         let rank = |unit: &Unit| unit.owners().next().and_then(|owner| ranks.get(owner)).copied();
         let mut units = units;
-        if first.is_urgent() && !self.whole_calls {
+        if first.is_urgent() && !self.whole_calls && !self.failures.contains_key(key) {
             units.retain(|unit| rank(unit) == Some(first));
         }
         units.sort_by_key(rank);
@@ -178,7 +179,7 @@ impl Reconciler {
             .chain(self.schedule.next_alarm(now))
             .chain(window)
             .chain(standing::next_change(&self.federation, &self.quorum, settings, now))
-            .chain(self.hosts.next_change(settings.unreachable_grace, now))
+            .chain(self.hosts.next_changes(settings.unreachable_grace, now))
             .filter(|time| *time > now)
             .min()
     }
