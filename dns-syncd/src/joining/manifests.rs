@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use dnsprovider::Fqdn;
 use serde_json::{Value, json};
 
-use super::objects::{CLUSTER, marked, namespace, text};
+use super::objects::{CLUSTER, MADE_BY, marked, namespace, text};
 use super::report::{JoiningError, Result};
 use crate::config::LeaderKind;
 
@@ -208,9 +208,12 @@ pub(crate) fn member(values: &MemberValues) -> Result<Vec<Value>> {
         },
     }));
     let told = |mut object: Value| {
-        if object["kind"] != "Namespace" {
-            object["metadata"]["annotations"][CLUSTER] = json!(values.cluster);
-        }
+        let (note, text) = match text(&object, "/kind") {
+            // Members of several federations may share it.
+            "Namespace" => (MADE_BY, &values.federation),
+            _ => (CLUSTER, &values.cluster),
+        };
+        object["metadata"]["annotations"][note] = json!(text);
         marked(object)
     };
     Ok(objects.into_iter().map(told).collect())

@@ -2,12 +2,10 @@
 
 use std::fmt::Display;
 
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
-use serde::de::DeserializeOwned;
+use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 use serde_json::{Value, json};
 
 use super::contexts::{PATIENCE, Reached, refused};
@@ -20,6 +18,20 @@ pub(crate) const OURS: &str = "dns-syncd";
 pub(crate) const MANAGER: &str = "dns-syncd";
 /// The name under which a member joined, as an annotation of what lies in it.
 pub(crate) const CLUSTER: &str = "dns-syncd.io/cluster";
+/// The federation whose `join` made a namespace, as an annotation of it.
+pub(crate) const MADE_BY: &str = "dns-syncd.io/made-by";
+
+/// Kinds and names of what Kubernetes, or OpenShift, puts into every namespace.
+const IN_EVERY: [(&str, &str); 8] = [
+    ("ConfigMap", "kube-root-ca.crt"),
+    ("ConfigMap", "openshift-service-ca.crt"),
+    ("RoleBinding", "system:deployers"),
+    ("RoleBinding", "system:image-builders"),
+    ("RoleBinding", "system:image-pullers"),
+    ("ServiceAccount", "builder"),
+    ("ServiceAccount", "default"),
+    ("ServiceAccount", "deployer"),
+];
 
 /// How people call an object.
 pub(crate) fn called(object: &Value) -> String {
@@ -106,10 +118,10 @@ impl Reached {
         Ok(())
     }
 
-    /// Makes the object this, where it is not; a namespace of somebody else is taken as it is.
+    /// Makes the object this, where it is not; a namespace that is there is taken as it is, whoever made it.
     pub(crate) async fn apply(&self, object: &Value, listener: &dyn Listener) -> Result<DynamicObject> {
         let before = self.find_ours(object).await?;
-        if let Some(namespace) = before.as_ref().filter(|found| !is_ours(found)) {
+        if let Some(namespace) = before.as_ref().filter(|_| text(object, "/kind") == "Namespace") {
             self.tell(object, Action::Unchanged, listener);
             return Ok(namespace.clone());
         }
@@ -161,33 +173,29 @@ impl Reached {
         self.answer(format!("changing the {}", called(object)), patching).await
     }
 
-    /// What lies in a namespace beside what these commands made there; the first thing found.
-    pub(crate) async fn stranger_in(&self, namespace: &str) -> Result<Option<String>> {
-        // Kubernetes puts these into every namespace.
-        let own = ["kube-root-ca.crt", "openshift-service-ca.crt", "default", "builder", "deployer"];
-        let pods = self.first::<Pod>("Pod", namespace, &own).await?;
-        let services = self.first::<Service>("Service", namespace, &own).await?;
-        let maps = self.first::<ConfigMap>("ConfigMap", namespace, &own).await?;
-        let secrets = self.first::<Secret>("Secret", namespace, &own).await?;
-        let accounts = self.first::<ServiceAccount>("ServiceAccount", namespace, &own).await?;
-        Ok(pods.or(services).or(maps).or(secrets).or(accounts))
-    }
-
-    async fn first<K>(&self, kind: &str, namespace: &str, own: &[&str]) -> Result<Option<String>>
-    where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
-        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let doing = format!("listing the {kind}s of the namespace {namespace}");
-        let all = self.answer(doing, api.list_metadata(&ListParams::default())).await?;
-        let is_strange = |labels: &std::collections::BTreeMap<String, String>, name: &str| {
-            labels.get(MANAGED_BY).is_none_or(|by| by != OURS) && !own.contains(&name)
-        };
-        let found = all.items.into_iter().find(|item| is_strange(item.labels(), &item.name_any()));
-        Ok(found.map(|item| format!("{kind} {}", item.name_any())))
+    /// What lies in a namespace beside what was made there and what is in every namespace; the first thing found.
+    ///
+    /// Every kind counts that the cluster knows, but for Events, which only tell of the others.
+    ///
+    /// # Errors
+    /// When the cluster does not show all of it.
+    pub(crate) async fn stranger_in(&self, namespace: &str, made: &[Value]) -> Result<Option<String>> {
+        let known = Discovery::new(self.client.clone()).run();
+        let known = self.answer("listing the kinds of objects", known).await?;
+        let groups = known.groups_alphabetical().into_iter();
+        for (resource, can) in groups.flat_map(ApiGroup::resources_by_stability) {
+            if can.scope != Scope::Namespaced || !can.supports_operation(verbs::LIST) || resource.kind == "Event" {
+                continue;
+            }
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+            let doing = format!("listing the {} of the namespace {namespace}", resource.plural);
+            let all = self.answer(doing, api.list_metadata(&ListParams::default())).await?;
+            let mut names = all.items.iter().map(kube::ResourceExt::name_any);
+            if let Some(name) = names.find(|name| !is_expected(&resource.kind, name, made)) {
+                return Ok(Some(format!("{} {name}", resource.kind)));
+            }
+        }
+        Ok(None)
     }
 
     /// Something was done to a key of an object.
@@ -198,6 +206,12 @@ impl Reached {
     pub(crate) fn tell(&self, object: &Value, action: Action, listener: &dyn Listener) {
         listener.step(Step { cluster: self.context.clone(), object: called(object), action });
     }
+}
+
+/// Whether an object in a namespace is one of these, or would be there without anybody's doing.
+fn is_expected(kind: &str, name: &str, made: &[Value]) -> bool {
+    let is_it = |object: &Value| text(object, "/kind") == kind && text(object, "/metadata/name") == name;
+    IN_EVERY.contains(&(kind, name)) || made.iter().any(is_it)
 }
 
 /// The objects as YAML for people: what is secret is left out.
@@ -239,6 +253,18 @@ mod tests {
         assert!(!text.contains("c2VjcmV0") && !text.contains("s3cret") && text.contains("(hidden)"), "{text}");
         let read: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         assert_eq!(read[1], map);
+    }
+
+    #[test]
+    fn what_others_put_into_a_namespace_is_not_expected() {
+        let made = [json!({ "kind": "ServiceAccount", "metadata": { "name": "dns-syncd-fed" } })];
+        for (kind, name) in [("ServiceAccount", "dns-syncd-fed"), ("ConfigMap", "kube-root-ca.crt")] {
+            assert!(is_expected(kind, name, &made), "{kind} {name}");
+        }
+        for (kind, name) in [("ServiceAccount", "dns-syncd-other"), ("Secret", "dns-syncd-fed"), ("Secret", "default")]
+        {
+            assert!(!is_expected(kind, name, &made), "{kind} {name}");
+        }
     }
 
     #[test]

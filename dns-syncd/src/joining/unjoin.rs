@@ -9,7 +9,7 @@ use super::daemon::replicas;
 use super::federation::{Federation, Joined};
 use super::manifests::{MemberValues, member};
 use super::names::Edit;
-use super::objects::{CLUSTER, is_ours, text};
+use super::objects::{CLUSTER, MADE_BY, is_ours, text};
 use super::report::{Action, JoiningError, Listener, Result};
 use super::{Outcome, label};
 use crate::config::Flags;
@@ -61,7 +61,7 @@ pub async fn unjoin(
         if edit.write(&reached, listener).await? == Outcome::Withheld {
             outcome = Outcome::Withheld;
         }
-        clear(&reached, reached.uid == host.uid, namespace, &objects, listener).await?;
+        clear(&reached, reached.uid == host.uid, &federation.name, &objects, listener).await?;
     }
     Ok(outcome)
 }
@@ -145,7 +145,7 @@ async fn refuse_another(reached: &Reached, objects: &[Value], cluster: &str) -> 
 async fn clear(
     reached: &Reached,
     is_host: bool,
-    namespace: &str,
+    federation: &str,
     objects: &[Value],
     listener: &dyn Listener,
 ) -> Result<()> {
@@ -153,13 +153,34 @@ async fn clear(
         if text(object, "/kind") != "Namespace" {
             reached.delete(object, listener).await?;
         } else if !is_host {
-            match reached.stranger_in(namespace).await? {
-                None => reached.delete(object, listener).await?,
-                Some(stranger) => {
-                    listener.remark(&format!("the namespace {namespace} stays: the {stranger} in it is not ours"));
-                }
-            }
+            clear_namespace(reached, object, federation, objects, listener).await?;
         }
     }
+    Ok(())
+}
+
+/// Deletes the namespace where this federation's `join` made it and nothing else is in it. In doubt it stays.
+async fn clear_namespace(
+    reached: &Reached,
+    object: &Value,
+    federation: &str,
+    objects: &[Value],
+    listener: &dyn Listener,
+) -> Result<()> {
+    let Some(found) = reached.find(object).await? else {
+        reached.tell(object, Action::Absent, listener);
+        return Ok(());
+    };
+    let namespace = text(object, "/metadata/name");
+    let why = if !is_ours(&found) || found.annotations().get(MADE_BY).is_none_or(|by| by != federation) {
+        format!("`join` of the federation `{federation}` did not make it")
+    } else {
+        match reached.stranger_in(namespace, objects).await {
+            Ok(None) => return reached.delete(object, listener).await,
+            Ok(Some(stranger)) => format!("the {stranger} in it is not ours"),
+            Err(why) => format!("something else may be in it: {why}"),
+        }
+    };
+    listener.remark(&format!("the namespace {namespace} in the cluster `{}` stays: {why}", reached.context));
     Ok(())
 }

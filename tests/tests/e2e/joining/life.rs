@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::stage::{COREFILE, Stage, assert_same};
 use crate::deploy::chart::NAMESPACE;
 use crate::members::Member;
+use crate::truth::FEDERATION;
 
 const IN_US: &str = "198.51.100.1";
 const IN_EU: &str = "192.0.2.1";
@@ -180,6 +181,69 @@ async fn a_join_that_was_interrupted_is_finished_by_the_next() {
         ended.stdout
     );
     stage.answers(&[]).await;
+}
+
+/// A namespace goes with what `unjoin` takes away only where `join` made it and nothing else is in it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn a_namespace_that_holds_anything_else_stays() {
+    let mut stage = Stage::new().await;
+    let init = stage.init();
+    stage.does(&init).await;
+    let namespace = |annotations: &Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE, "labels": { "app.kubernetes.io/managed-by": "dns-syncd" }, "annotations": annotations,
+            },
+        })
+    };
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "data", "namespace": NAMESPACE },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    });
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {
+            "name": "dns-syncd-other", "namespace": NAMESPACE,
+            "labels": { "app.kubernetes.io/managed-by": "dns-syncd" },
+        },
+    });
+    let join = "--host-cluster-context=host --cluster-dns=none --timeout=0";
+    let unjoin = "--host-cluster-context=host --cluster-dns=none";
+    for (cluster, stranger) in [("us", &account), ("eu", &claim)] {
+        stage.does(&format!("join {cluster} {join}")).await;
+        let member = if cluster == "us" { &stage.us } else { &stage.eu };
+        member.write(stranger).await;
+        let ended = stage.run(&format!("unjoin {cluster} {unjoin}")).await;
+        let (kind, name) = (stranger["kind"].as_str().unwrap(), stranger["metadata"]["name"].as_str().unwrap());
+        let said =
+            format!("the namespace {NAMESPACE} in the cluster `{cluster}` stays: the {kind} {name} in it is not");
+        // Nobody can be told, for no pod runs.
+        assert!(ended.code == 4 && ended.stderr.contains(&said), "{ended:?}");
+        let member = if cluster == "us" { &stage.us } else { &stage.eu };
+        let found = member.of(&namespace(&json!({}))).get(NAMESPACE).await.unwrap();
+        assert!(found.metadata.deletion_timestamp.is_none(), "{found:?}");
+        assert!(member.of(stranger).get(name).await.unwrap().metadata.deletion_timestamp.is_none());
+        let left = stage.objects(&[&stage.us, &stage.eu]).await.into_keys();
+        let left: Vec<_> = left.filter(|key| key.contains("dns-syncd-fed")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    // And when the stranger is gone, another run takes it away.
+    stage.us.of(&account).delete("dns-syncd-other", &DeleteParams::default()).await.unwrap();
+    stage.run(&format!("unjoin us {unjoin}")).await;
+    stage.until_unmarked("us").await;
+
+    // One that another federation's `join` made, and what that says of it, are left as they are.
+    let others = namespace(&json!({ "dns-syncd.io/made-by": "other" }));
+    stage.us.write(&others).await;
+    stage.does(&format!("join us {join}")).await;
+    let ended = stage.run(&format!("unjoin us {unjoin}")).await;
+    let said = format!("stays: `join` of the federation `{FEDERATION}` did not make it");
+    assert!(ended.code == 4 && ended.stderr.contains(&said), "{ended:?}");
+    let found = stage.us.of(&others).get(NAMESPACE).await.unwrap();
+    assert!(found.metadata.deletion_timestamp.is_none(), "{found:?}");
+    assert_eq!(found.metadata.annotations.unwrap()["dns-syncd.io/made-by"], "other");
 }
 
 /// The host may be a member too; it is reached from within.
