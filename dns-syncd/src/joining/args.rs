@@ -102,7 +102,7 @@ pub struct UnjoinArgs {
     /// Where from.
     #[command(flatten)]
     pub host: Host,
-    /// Go on when the cluster cannot be reached: what is in it stays there
+    /// Go on when the cluster is gone, or another has its place: what is there stays
     #[arg(long)]
     pub force: bool,
 }

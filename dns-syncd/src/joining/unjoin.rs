@@ -86,9 +86,13 @@ async fn reach(
         Err(error) => return Err(error),
     };
     if joined.uid(cluster).is_some_and(|uid| uid != reached.uid) {
+        let why = format!("the context `{context}` leads to another cluster than the one that joined as `{cluster}`");
+        if args.force {
+            listener.remark(&format!("{why}: nothing is changed in it"));
+            return Ok(None);
+        }
         return Err(JoiningError::usage(format!(
-            "the context `{context}` leads to another cluster than the one that joined as `{cluster}`; hint: \
-             --cluster-context"
+            "{why}; hint: --cluster-context, or --force when the one that joined is gone"
         )));
     }
     Ok(Some(reached))

@@ -166,6 +166,15 @@ async fn joining(stage: &mut Stage) {
         assert_same(&stage.everything().await, &before, words);
     }
 
+    // A cluster that was built anew in the place of the member is no obstacle, and is left as it is.
+    let others = stage.objects(&[&stage.us, &stage.eu]).await;
+    let words = "unjoin us --host=host --context=eu --force";
+    let said = ["the context `eu` leads to another cluster than the one that joined as `us`: nothing is changed in it"];
+    let ended = stage.alone(words).await;
+    assert_said(words, &ended, 4, &said);
+    assert_eq!(ended.stdout, format!("deleted    host: Secret {NAMESPACE}/dns-syncd-clusters key us\n"));
+    assert_same(&stage.objects(&[&stage.us, &stage.eu]).await, &others, words);
+
     // No pod runs, so nobody can be told.
     let words = "unjoin us --host=host";
     assert_said(words, &stage.alone(words).await, 4, &["no pod of the daemon runs", "`leave-delay`", "left alone"]);
