@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use dns_sync_core::ClusterName;
 use dnsprovider::Fqdn;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::contexts::Reached;
 use super::manifests::{CLUSTERS, FEDERATION, FEDERATIONS, NAME, NAME_SERVERS, ZONE};
 use super::report::{JoiningError, Result};
-use crate::config::{Config, Flags};
+use crate::config::{Cluster, Config, Flags};
 use crate::source::Select;
 
 /// A kubeconfig's extension with the UID of the member's namespace `kube-system`.
@@ -39,6 +40,8 @@ pub(crate) struct Federation {
     pub(crate) exports: bool,
     pub(crate) events: bool,
     pub(crate) levels: Levels,
+    /// What the daemon's config says of clusters.
+    pub(crate) clusters: BTreeMap<ClusterName, Cluster>,
 }
 
 /// Which names the daemon publishes beside the global ones.
@@ -139,6 +142,7 @@ impl Federation {
                 region: config.is_none_or(|config| config.sync.region_level),
                 zone: config.is_none_or(|config| config.sync.zone_level),
             },
+            clusters: config.map(|config| config.clusters.clone()).unwrap_or_default(),
         })
     }
 
@@ -160,6 +164,7 @@ impl Federation {
             exports: false,
             events: false,
             levels: Levels { region: true, zone: true },
+            clusters: BTreeMap::new(),
         }
     }
 
@@ -289,11 +294,12 @@ mod tests {
     #[test]
     fn a_daemon_of_the_chart_says_it_in_its_config() {
         let text = "[Federation]\nname = fed\nzone-name = example.com\n[Source]\nkind = clusters\nselect = exported\n\
-                    [Sync]\nlevels = global\n";
+                    [Sync]\nlevels = global\n[Cluster \"us\"]\nregion = west\n";
         let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes()))).unwrap();
         let federation = Federation::read(&deployment(&json!({})), Some(&config)).unwrap();
         assert_eq!((&*federation.name, federation.zone.as_str()), ("fed", "example.com."));
         assert_eq!(federation.suffix, federation.zone);
+        assert_eq!(federation.clusters["us"].settings.region.as_deref(), Some("west"));
         assert!(federation.exports && !federation.events && !federation.levels.region && !federation.levels.zone);
     }
 }

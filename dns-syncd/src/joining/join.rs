@@ -58,7 +58,7 @@ pub async fn join(
         events: federation.events,
     })?;
     reached.check_ours(&objects).await?;
-    let edit = Edit::adding(&reached, args.member.cluster_dns, &federation).await?;
+    let edit = Edit::adding(&reached, cluster, args.member.cluster_dns, &federation).await?;
     if args.dry_run {
         let mut kubeconfig = joined.secret.clone();
         kubeconfig["data"] = json!({ cluster: "" });

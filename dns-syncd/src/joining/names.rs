@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use dns_sync_core::ClusterSettings;
 use dnsprovider::Fqdn;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -49,12 +50,17 @@ impl Edit {
     ///
     /// # Errors
     /// When the cluster does not answer, or does not have the DNS that was asked for.
-    pub(crate) async fn adding(member: &Reached, which: ClusterDns, federation: &Federation) -> Result<Self> {
+    pub(crate) async fn adding(
+        member: &Reached,
+        cluster: &str,
+        which: ClusterDns,
+        federation: &Federation,
+    ) -> Result<Self> {
         let mut edit = Self::default();
         if which == ClusterDns::None {
             return Ok(edit);
         }
-        let place = place(member, federation).await?;
+        let place = place(member, cluster, federation).await?;
         if place == Place::Anywhere && (federation.levels.region || federation.levels.zone) {
             edit.remarks.push(format!(
                 "no node of the cluster `{}` has the label topology.kubernetes.io/region: its pods ask for global names",
@@ -267,15 +273,37 @@ fn short_names(federation: &Federation, place: Place) -> ShortNames {
     }
 }
 
-/// Where most of the member's nodes are, as far as the daemon publishes such names.
-async fn place(member: &Reached, federation: &Federation) -> Result<Place> {
+/// Where the daemon's config says that the member is, else where most of its nodes are, as far as the daemon publishes
+/// such names.
+async fn place(member: &Reached, cluster: &str, federation: &Federation) -> Result<Place> {
     if !federation.levels.region && !federation.levels.zone {
         return Ok(Place::Anywhere);
     }
     let nodes: Api<Node> = Api::all(member.client.clone());
     let nodes = member.answer("listing nodes", nodes.list_metadata(&ListParams::default())).await?;
     let labels = nodes.items.iter().map(kube::ResourceExt::labels);
-    Ok(most(labels.filter_map(place_of), federation))
+    let settings = federation.clusters.get(cluster).map(|cluster| &cluster.settings);
+    Ok(most(by_hand(labels.filter_map(place_of).collect(), settings).into_iter(), federation))
+}
+
+/// The places of nodes with what `[Cluster]` says instead of their labels; a node in none of its zones counts for the
+/// first of them by name.
+fn by_hand(mut places: Vec<(String, String)>, settings: Option<&ClusterSettings>) -> Vec<(String, String)> {
+    let Some(settings) = settings else { return places };
+    if let Some(region) = &settings.region {
+        if places.is_empty() {
+            places.push((String::new(), String::new()));
+        }
+        for place in &mut places {
+            place.0 = region.to_string();
+        }
+    }
+    if let Some(zones) = &settings.zones {
+        for (_, zone) in places.iter_mut().filter(|(_, zone)| !zones.contains(zone.as_str())) {
+            *zone = zones.first().map(ToString::to_string).unwrap_or_default();
+        }
+    }
+    places
 }
 
 type Labels = BTreeMap<String, String>;
@@ -325,6 +353,27 @@ mod tests {
         assert_eq!(of(&federation(false, false)), Place::Anywhere);
         assert_eq!(most([node("eu", "")].into_iter(), &federation(true, true)), Place::Region("eu".to_owned()));
         assert_eq!(most(std::iter::empty(), &federation(true, true)), Place::Anywhere);
+    }
+
+    #[test]
+    fn what_the_daemons_config_says_wins_over_labels() {
+        let place = |region: &str, zone: &str| (region.to_owned(), zone.to_owned());
+        let nodes = vec![place("eu", "a"), place("eu", "b"), place("eu", "b")];
+        let of = |nodes: &[(String, String)], region: Option<&str>, zones: Option<&[&str]>| {
+            let zones = zones.map(|zones| zones.iter().map(|zone| (*zone).into()).collect());
+            let settings = ClusterSettings { region: region.map(Into::into), zones, ..ClusterSettings::default() };
+            most(by_hand(nodes.to_vec(), Some(&settings)).into_iter(), &Federation::empty())
+        };
+        let zone = |region: &str, zone: &str| Place::Zone { zone: zone.to_owned(), region: region.to_owned() };
+        assert_eq!(of(&nodes, Some("us"), None), zone("us", "b"));
+        assert_eq!(of(&nodes, Some("us"), Some(&["y", "x"])), zone("us", "x"));
+        assert_eq!(of(&nodes, None, Some(&["a", "b"])), zone("eu", "b"));
+        assert_eq!(of(&nodes, None, Some(&["a"])), zone("eu", "a"));
+        assert_eq!(of(&nodes, Some("us"), Some(&[])), Place::Region("us".to_owned()));
+        assert_eq!(of(&[], Some("us"), Some(&["x"])), zone("us", "x"));
+        assert_eq!(of(&[], Some("us"), None), Place::Region("us".to_owned()));
+        assert_eq!(of(&[], None, Some(&["x"])), Place::Anywhere, "a zone without a region is none");
+        assert_eq!(of(&nodes, None, None), zone("eu", "b"));
     }
 
     #[test]
