@@ -63,7 +63,7 @@ async fn clusters_join_and_leave_and_a_second_run_changes_nothing() {
         assert_eq!(pod.denials(), Vec::<String>::new(), "{}", pod.log());
     }
     let corefile = Stage::config_map(&stage.us, "coredns").await["Corefile"].as_str().unwrap().to_owned();
-    assert!(corefile.contains(COREFILE) || corefile.contains("dns-syncd fed"), "{corefile}");
+    assert!(corefile.contains(COREFILE) && corefile.contains("dns-syncd fed"), "{corefile}");
     let server = stage.coredns.address().to_string();
     assert!(corefile.contains(&server) && corefile.contains("us-a.us"), "the servers and its own zone: {corefile}");
 
