@@ -112,6 +112,50 @@ pub(super) fn refused(context: &str, doing: &str, error: &kube::Error) -> Joinin
         }
         _ => "",
     };
-    let what = if status.code == 403 { "there is no right to it" } else { "it is refused" };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    let is_ending = causes.any(|cause| cause.reason == "NamespaceTerminating");
+    let (what, hint) = match status.code {
+        // Not for lack of a right, though the code says so.
+        403 if is_ending => ("its namespace is being deleted", "; hint: run this again when it is gone"),
+        403 => ("there is no right to it", hint),
+        _ => ("it is refused", hint),
+    };
     JoiningError::failed(format!("{doing} in the cluster `{context}`: {what}: {said}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use kube::core::response::{StatusCause, StatusDetails};
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_no_missing_right() {
+        let forbidden = Status::failure("secrets \"a\" is forbidden", "Forbidden").with_code(403);
+        let said = |status: &Status| refused("us", "writing", &kube::Error::Api(status.clone().boxed())).to_string();
+        assert_eq!(
+            said(&forbidden),
+            "writing in the cluster `us`: there is no right to it: secrets \"a\" is forbidden; hint: grant that to the \
+             user of the context, or take a context whose user may"
+        );
+        let cause = StatusCause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: "namespace b is being terminated".to_owned(),
+            field: "metadata.namespace".to_owned(),
+        };
+        let details = StatusDetails {
+            name: String::new(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: vec![cause],
+            retry_after_seconds: 0,
+        };
+        assert_eq!(
+            said(&forbidden.with_details(details)),
+            "writing in the cluster `us`: its namespace is being deleted: secrets \"a\" is forbidden; hint: run this \
+             again when it is gone"
+        );
+    }
 }

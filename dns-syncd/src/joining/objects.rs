@@ -1,6 +1,7 @@
 //! Objects in a cluster: those of these commands carry a mark, and nothing else is ever written over or deleted.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
@@ -32,6 +33,10 @@ const IN_EVERY: [(&str, &str); 8] = [
     ("ServiceAccount", "default"),
     ("ServiceAccount", "deployer"),
 ];
+
+/// How long a namespace may take to go, and the pause between two looks.
+const ENDING: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How people call an object.
 pub(crate) fn called(object: &Value) -> String {
@@ -120,7 +125,10 @@ impl Reached {
 
     /// Makes the object this, where it is not; a namespace that is there is taken as it is, whoever made it.
     pub(crate) async fn apply(&self, object: &Value, listener: &dyn Listener) -> Result<DynamicObject> {
-        let before = self.find_ours(object).await?;
+        let mut before = self.find_ours(object).await?;
+        if text(object, "/kind") == "Namespace" {
+            before = self.unless_it_goes(object, before, listener).await?;
+        }
         if let Some(namespace) = before.as_ref().filter(|_| text(object, "/kind") == "Namespace") {
             self.tell(object, Action::Unchanged, listener);
             return Ok(namespace.clone());
@@ -138,6 +146,32 @@ impl Reached {
         };
         self.tell(object, action, listener);
         Ok(after)
+    }
+
+    /// The namespace; waits while it is being deleted, for nothing can be made in it then.
+    async fn unless_it_goes(
+        &self,
+        object: &Value,
+        mut found: Option<DynamicObject>,
+        listener: &dyn Listener,
+    ) -> Result<Option<DynamicObject>> {
+        let until = tokio::time::Instant::now() + ENDING;
+        let what = format!("the {} in the cluster `{}` is being deleted", called(object), self.context);
+        let mut said = false;
+        while found.as_ref().is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()) {
+            if tokio::time::Instant::now() >= until {
+                return Err(JoiningError::failed(format!(
+                    "{what}, and still there after {ENDING:?}; hint: its conditions say what holds it; when it is gone, run \
+                     this again"
+                )));
+            }
+            if !std::mem::replace(&mut said, true) {
+                listener.remark(&format!("waiting: {what}"));
+            }
+            tokio::time::sleep(PAUSE).await;
+            found = self.find(object).await?;
+        }
+        Ok(found)
     }
 
     /// Deletes the object where it is ours.

@@ -1,5 +1,7 @@
 //! The life of a federation: it is set up, clusters join, leave, are lost, and it says the same twice.
 
+use std::io::BufRead as _;
+
 use dns_conformance::servers::{CoreDns, query};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -174,13 +176,34 @@ async fn a_join_that_was_interrupted_is_finished_by_the_next() {
 
     // The same backwards: the objects in the member are gone before the run that would have deleted them all.
     stage.us.of(&secret).delete("dns-syncd-fed-token", &DeleteParams::default()).await.unwrap();
-    let ended = stage.does("unjoin us --host-cluster-context=host").await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
     assert!(
-        ended.stdout.contains(&format!("absent     us: Secret {NAMESPACE}/dns-syncd-fed-token")),
-        "{}",
-        ended.stdout
+        ended.code == 0 && ended.stdout.contains(&format!("absent     us: Secret {NAMESPACE}/dns-syncd-fed-token")),
+        "{ended:?}"
     );
     stage.answers(&[]).await;
+
+    // Nothing can be made in the namespace while it is being deleted, so a run waits until it is gone.
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {} });
+    let found = stage.us.of(&namespace).get(NAMESPACE).await.unwrap();
+    assert!(found.metadata.deletion_timestamp.is_some(), "{found:?}");
+    let kubeconfig = stage.path("kubeconfig");
+    let mut command = crate::program::bare(&arguments);
+    command.arg("--kubeconfig").arg(kubeconfig).stdout(silent()).stderr(std::process::Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut said = std::io::BufReader::new(running.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(
+        first.contains(&format!("waiting: the Namespace {NAMESPACE} in the cluster `us` is being deleted")),
+        "{first}"
+    );
+    while running.try_wait().unwrap().is_none() {
+        stage.work().await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(running.wait().unwrap().success(), "{}", std::io::read_to_string(said).unwrap());
+    stage.answers(&[IN_US]).await;
 }
 
 /// A namespace goes with what `unjoin` takes away only where `join` made it and nothing else is in it.
