@@ -11,7 +11,7 @@ use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 
 use super::contexts::Reached;
-use super::manifests::{CLUSTERS, FEDERATION, FEDERATIONS, NAME, NAME_SERVERS, ZONE};
+use super::manifests::{CLUSTERS, FEDERATION, FEDERATIONS, NAME, NAME_SERVERS, PROVIDER, ZONE};
 use super::report::{JoiningError, Result};
 use crate::config::{Cluster, Config, Flags};
 use crate::source::Select;
@@ -28,6 +28,8 @@ pub(crate) struct Federation {
     /// What names end in.
     pub(crate) suffix: Fqdn,
     pub(crate) zone: Fqdn,
+    /// The DNS host.
+    pub(crate) provider: Option<String>,
     /// DNS servers that answer for the zone.
     pub(crate) servers: Vec<SocketAddr>,
     /// Secrets with kubeconfigs, by cluster, that the daemon mounts.
@@ -132,6 +134,9 @@ impl Federation {
             name,
             suffix: suffix.unwrap_or_else(|| zone.clone()),
             zone,
+            provider: annotation(PROVIDER)
+                .map(str::to_owned)
+                .or(config.and_then(|config| config.provider.name.clone())),
             servers: servers.collect::<std::result::Result<_, _>>()?,
             secrets,
             pods: pods.join(","),
@@ -157,6 +162,7 @@ impl Federation {
             name: "fed".to_owned(),
             suffix: Fqdn::root(),
             zone: Fqdn::root(),
+            provider: None,
             servers: Vec::new(),
             secrets: Vec::new(),
             pods: String::new(),
@@ -293,12 +299,13 @@ mod tests {
 
     #[test]
     fn a_daemon_of_the_chart_says_it_in_its_config() {
-        let text = "[Federation]\nname = fed\nzone-name = example.com\n[Source]\nkind = clusters\nselect = exported\n\
+        let text = "[Federation]\nname = fed\nzone-name = example.com\n[Provider]\nname = coredns\n[Source]\nkind = clusters\nselect = exported\n\
                     [Sync]\nlevels = global\n[Cluster \"us\"]\nregion = west\n";
         let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes()))).unwrap();
         let federation = Federation::read(&deployment(&json!({})), Some(&config)).unwrap();
         assert_eq!((&*federation.name, federation.zone.as_str()), ("fed", "example.com."));
         assert_eq!(federation.suffix, federation.zone);
+        assert_eq!(federation.provider.as_deref(), Some("coredns"));
         assert_eq!(federation.clusters["us"].settings.region.as_deref(), Some("west"));
         assert!(federation.exports && !federation.events && !federation.levels.region && !federation.levels.zone);
     }

@@ -15,6 +15,7 @@ use super::Outcome;
 use super::args::ClusterDns;
 use super::contexts::Reached;
 use super::federation::Federation;
+use super::manifests::{NAME, NAME_SERVERS};
 use super::objects::{is_ours, marked};
 use super::report::{Action, JoiningError, Listener, Result};
 use crate::cluster_dns::{Place, ShortNames, Unreadable, coredns, custom, kube_dns, print};
@@ -67,6 +68,7 @@ impl Edit {
                 member.context
             ));
         }
+        edit.remarks.extend(servers_are_unknown(federation));
         let mut names = short_names(federation, place);
         let corefile = ConfigMap::find(member, COREDNS).await?.filter(|map| map.data.contains_key(COREFILE));
         if let Some(Ok(domain)) = corefile.as_ref().map(|map| coredns::cluster_domain(&map.data[COREFILE])) {
@@ -273,6 +275,18 @@ fn short_names(federation: &Federation, place: Place) -> ShortNames {
     }
 }
 
+/// What to know where a zone that need not be public has no servers that could be asked.
+fn servers_are_unknown(federation: &Federation) -> Option<String> {
+    if federation.provider.as_deref() != Some("coredns") || !federation.servers.is_empty() {
+        return None;
+    }
+    let zone = federation.zone.as_str().trim_end_matches('.');
+    Some(format!(
+        "no DNS servers of the zone `{zone}` are known, so pods find it only where it is public; hint: in the host cluster \
+         `kubectl annotate deployment {NAME} {NAME_SERVERS}=IP:PORT`, several with commas between them, then run this again"
+    ))
+}
+
 /// Where the daemon's config says that the member is, else where most of its nodes are, as far as the daemon publishes
 /// such names.
 async fn place(member: &Reached, cluster: &str, federation: &Federation) -> Result<Place> {
@@ -374,6 +388,20 @@ mod tests {
         assert_eq!(of(&[], Some("us"), None), Place::Region("us".to_owned()));
         assert_eq!(of(&[], None, Some(&["x"])), Place::Anywhere, "a zone without a region is none");
         assert_eq!(of(&nodes, None, None), zone("eu", "b"));
+    }
+
+    #[test]
+    fn a_zone_that_need_not_be_public_and_has_no_known_servers_is_remarked_on() {
+        let federation = |provider: &str, servers: &[&str]| Federation {
+            provider: Some(provider.to_owned()),
+            zone: Fqdn::parse("example.com").unwrap(),
+            servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+            ..Federation::empty()
+        };
+        let said = servers_are_unknown(&federation("coredns", &[])).unwrap();
+        assert!(said.contains("zone `example.com`") && said.contains("dns-syncd nameserver=IP:PORT"), "{said}");
+        assert_eq!(servers_are_unknown(&federation("coredns", &["192.0.2.1:53"])), None);
+        assert_eq!(servers_are_unknown(&federation("aws-route53", &[])), None);
     }
 
     #[test]
