@@ -1,9 +1,9 @@
 //! The ConfigMap `kube-dns` of `kube-system`: the keys `federations` and `stubDomains`.
 //!
 //! kube-dns itself prefers the local service and builds the zone's name from the labels of a node, so it needs no more
-//! than the federation's name and domain. Entries of others stay as they are.
+//! than the federation's name and domain. Entries of others stay as they are; which stub domains are not theirs is noted.
 //!
-//! In: the ConfigMap's data, [`ShortNames`] · Out: its new data · Pure: yes
+//! In: [`Contents`], [`ShortNames`] · Out: new [`Contents`] · Pure: yes
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,18 @@ use super::{ShortNames, Unreadable, bare};
 /// Data of the ConfigMap.
 pub type Data = BTreeMap<String, String>;
 
+/// Stub domains as they were written here: zones, without a final dot, and their servers.
+pub type Stubs = BTreeMap<String, Vec<String>>;
+
+/// What matters here of the ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its data.
+    pub data: Data,
+    /// The stub domains in it that are not somebody else's.
+    pub written: Stubs,
+}
+
 /// `name=domain,name=domain`, the domain without a final dot (kubernetes/dns#67).
 const FEDERATIONS: &str = "federations";
 /// A JSON object: zone to a list of servers.
@@ -21,16 +33,17 @@ const STUB_DOMAINS: &str = "stubDomains";
 
 /// Adds the federation, or makes its entries these. Adding twice is adding once.
 ///
-/// A stub domain of the zone with other servers is somebody's own and stays; the list that federation v1 wrote, all
-/// servers in one text, is made a right one.
+/// A stub domain of the zone that was not written here is somebody's own and stays; the list that federation v1 wrote,
+/// all servers in one text, is made a right one.
 ///
 /// # Errors
 /// When a key does not hold what kube-dns would read.
-pub fn add(data: &Data, names: &ShortNames) -> Result<Data, Unreadable> {
+pub fn add(contents: &Contents, names: &ShortNames) -> Result<Contents, Unreadable> {
     names.check()?;
-    let mut data = data.clone();
+    let mut contents = contents.clone();
+    let data = &mut contents.data;
     let own = format!("{}={}", names.federation, bare(&names.suffix));
-    let mut federations = elements(&data);
+    let mut federations = elements(data);
     match federations.iter_mut().find(|element| name_of(element) == names.federation) {
         Some(element) if element.trim() == own => {}
         Some(element) => *element = own,
@@ -39,26 +52,30 @@ pub fn add(data: &Data, names: &ShortNames) -> Result<Data, Unreadable> {
     data.insert(FEDERATIONS.to_owned(), federations.join(","));
 
     let servers = servers(names);
-    if !servers.is_empty() {
-        let mut stubs = stub_domains(&data)?;
-        let zone = zone_key(&stubs, names);
-        let is_v1 = stubs.get(&zone).is_some_and(|value| is_unsplit(value, &servers));
-        if is_v1 || !stubs.contains_key(&zone) {
-            stubs.insert(zone, servers.into());
-            data.insert(STUB_DOMAINS.to_owned(), Value::Object(stubs).to_string());
-        }
+    if servers.is_empty() {
+        contents.forget(names, &servers)?;
+        return Ok(contents);
     }
-    Ok(data)
+    let mut stubs = stub_domains(data)?;
+    let (zone, key) = (bare(&names.zone_name), zone_key(&stubs, names));
+    let written = contents.written.remove(&zone);
+    if stubs.get(&key).is_none_or(|now| is_own(now, written.as_ref(), &servers)) {
+        contents.written.insert(zone, servers.clone());
+        stubs.insert(key, servers.into());
+        data.insert(STUB_DOMAINS.to_owned(), Value::Object(stubs).to_string());
+    }
+    Ok(contents)
 }
 
-/// Removes the federation's element, and its zone's stub domain where it has the servers of these names and no other
-/// federation of the list needs it. A key that has nothing left is removed.
+/// Removes the federation's element, and its zone's stub domain where it was written here and no other federation of
+/// the list needs it. A key that has nothing left is removed.
 ///
 /// # Errors
 /// As [`add`].
-pub fn remove(data: &Data, names: &ShortNames) -> Result<Data, Unreadable> {
-    let mut data = data.clone();
-    let before = elements(&data);
+pub fn remove(contents: &Contents, names: &ShortNames) -> Result<Contents, Unreadable> {
+    let mut contents = contents.clone();
+    let data = &mut contents.data;
+    let before = elements(data);
     let mut federations = before.clone();
     federations.retain(|element| name_of(element) != names.federation);
     if federations.is_empty() {
@@ -69,29 +86,46 @@ pub fn remove(data: &Data, names: &ShortNames) -> Result<Data, Unreadable> {
         data.insert(FEDERATIONS.to_owned(), federations.join(","));
     }
 
-    let servers = servers(names);
-    let zone_of = |element: &String| element.split_once('=').map(|(_, domain)| bare(domain.trim()));
-    let zone = bare(&names.zone_name);
-    let is_needed = federations.iter().filter_map(zone_of).any(|domain| super::is_below(&domain, &zone));
-    if !servers.is_empty() && !is_needed && data.contains_key(STUB_DOMAINS) {
-        let mut stubs = stub_domains(&data)?;
-        let zone = zone_key(&stubs, names);
-        let is_own = |value: &Value| *value == Value::from(servers.clone()) || is_unsplit(value, &servers);
-        if stubs.get(&zone).is_some_and(is_own) {
-            stubs.remove(&zone);
+    contents.forget(names, &servers(names))?;
+    Ok(contents)
+}
+
+impl Contents {
+    /// Removes the zone's stub domain where it was written here and no other federation of the list needs it.
+    fn forget(&mut self, names: &ShortNames, servers: &[String]) -> Result<(), Unreadable> {
+        let zone = bare(&names.zone_name);
+        let others = elements(&self.data).into_iter().filter(|element| name_of(element) != names.federation);
+        let mut domains = others.filter_map(|element| element.split_once('=').map(|(_, domain)| bare(domain.trim())));
+        let is_needed = domains.any(|domain| super::is_below(&domain, &zone));
+        if is_needed {
+            return Ok(());
+        }
+        let written = self.written.remove(&zone);
+        if (written.is_none() && servers.is_empty()) || !self.data.contains_key(STUB_DOMAINS) {
+            return Ok(());
+        }
+        let mut stubs = stub_domains(&self.data)?;
+        let key = zone_key(&stubs, names);
+        if stubs.get(&key).is_some_and(|now| is_own(now, written.as_ref(), servers)) {
+            stubs.remove(&key);
             if stubs.is_empty() {
-                data.remove(STUB_DOMAINS);
+                self.data.remove(STUB_DOMAINS);
             } else {
-                data.insert(STUB_DOMAINS.to_owned(), Value::Object(stubs).to_string());
+                self.data.insert(STUB_DOMAINS.to_owned(), Value::Object(stubs).to_string());
             }
         }
+        Ok(())
     }
-    Ok(data)
+}
+
+/// Whether the servers of a stub domain are those that were written here, or by federation v1.
+fn is_own(now: &Value, written: Option<&Vec<String>>, servers: &[String]) -> bool {
+    written.is_some_and(|written| *now == Value::from(written.clone())) || is_unsplit(now, servers)
 }
 
 /// The two keys for a ConfigMap without any.
 pub(super) fn alone(names: &ShortNames) -> Data {
-    add(&Data::new(), names).unwrap_or_default()
+    add(&Contents::default(), names).unwrap_or_default().data
 }
 
 fn elements(data: &Data) -> Vec<String> {
@@ -137,12 +171,12 @@ fn servers(names: &ShortNames) -> Vec<String> {
     servers
 }
 
-/// Whether the list says the same servers as one text with commas between them, or with their ports.
+/// Whether the list is one text with all the servers in it and commas between them, which nobody can use.
 fn is_unsplit(value: &Value, servers: &[String]) -> bool {
-    let Some(list) = value.as_array() else { return false };
-    let parts = list.iter().filter_map(Value::as_str).flat_map(|text| text.split(','));
+    let Some([Value::String(list)]) = value.as_array().map(Vec::as_slice) else { return false };
+    let parts = list.split(',');
     let plain =
         |text: &str| text.trim().strip_suffix(":53").filter(|ip| !ip.contains("::")).unwrap_or(text.trim()).to_owned();
     let parts: Vec<_> = parts.map(plain).collect();
-    parts == servers
+    parts.len() > 1 && parts == servers
 }

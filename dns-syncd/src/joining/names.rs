@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use dns_sync_core::ClusterSettings;
 use dnsprovider::Fqdn;
 use k8s_openapi::api::core::v1::Node;
-use kube::Api;
 use kube::api::{DynamicObject, ListParams};
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -18,7 +18,8 @@ use super::federation::Federation;
 use super::manifests::{NAME, NAME_SERVERS};
 use super::objects::{is_ours, marked};
 use super::report::{Action, JoiningError, Listener, Result};
-use crate::cluster_dns::{Place, ShortNames, Unreadable, coredns, custom, kube_dns, print};
+use crate::cluster_dns::kube_dns::{self, Contents, Data};
+use crate::cluster_dns::{Place, ShortNames, Unreadable, coredns, custom, print};
 
 const NAMESPACE: &str = "kube-system";
 const COREDNS: &str = "coredns";
@@ -27,7 +28,8 @@ const COREFILE: &str = "Corefile";
 /// What a cluster calls its own domain unless its Corefile says otherwise.
 const CLUSTER_DOMAIN: &str = "cluster.local";
 
-type Data = BTreeMap<String, String>;
+/// The stub domains that `join` wrote into the ConfigMap of kube-dns, as an annotation of it: a JSON object.
+const WRITTEN: &str = "dns-syncd.io/stub-domains";
 
 /// What is to be done to the DNS of a member.
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ pub(crate) struct Edit {
 #[derive(Debug)]
 struct Change {
     map: ConfigMap,
-    after: Data,
+    after: Contents,
 }
 
 impl Edit {
@@ -70,8 +72,8 @@ impl Edit {
         }
         edit.remarks.extend(servers_are_unknown(federation));
         let mut names = short_names(federation, place);
-        let corefile = ConfigMap::find(member, COREDNS).await?.filter(|map| map.data.contains_key(COREFILE));
-        if let Some(Ok(domain)) = corefile.as_ref().map(|map| coredns::cluster_domain(&map.data[COREFILE])) {
+        let corefile = ConfigMap::find(member, COREDNS).await?.filter(|map| map.contents.data.contains_key(COREFILE));
+        if let Some(Ok(domain)) = corefile.as_ref().map(|map| coredns::cluster_domain(&map.contents.data[COREFILE])) {
             names.cluster_domain = domain;
         }
         if which == ClusterDns::Print {
@@ -88,7 +90,7 @@ impl Edit {
         match (which, corefile, kube_dns) {
             (ClusterDns::Auto | ClusterDns::Coredns, Some(map), _) => edit.corefile(member, map, &names).await?,
             (ClusterDns::Auto, None, Some(map)) | (ClusterDns::KubeDns, _, Some(map)) => {
-                let changed = kube_dns::add(&map.data, &names);
+                let changed = kube_dns::add(&map.contents, &names);
                 edit.take(map, changed, &names);
             }
             (ClusterDns::Coredns, None, _) => return Err(lacking("ConfigMap `coredns` with a Corefile")),
@@ -105,7 +107,7 @@ impl Edit {
 
     /// The Corefile itself, or what a distribution lets it import.
     async fn corefile(&mut self, member: &Reached, map: ConfigMap, names: &ShortNames) -> Result<()> {
-        let corefile = map.data[COREFILE].clone();
+        let corefile = map.contents.data[COREFILE].clone();
         if coredns::reloads(&corefile) == Ok(false) {
             self.remarks.push(format!(
                 "the Corefile has no plugin `reload`; hint: kubectl --context {} --namespace {NAMESPACE} rollout restart \
@@ -115,7 +117,7 @@ impl Edit {
         }
         if custom::is_imported(&corefile) == Ok(true) {
             let imported = ConfigMap::find_or_new(member, custom::CONFIG_MAP).await?;
-            let changed = custom::add(&corefile, &imported.data, names);
+            let changed = custom::add(&corefile, &imported.contents.data, names).map(|data| imported.with(data));
             self.take(imported, changed, names);
             return Ok(());
         }
@@ -132,26 +134,26 @@ impl Edit {
         let mut edit = Self::default();
         if matches!(which, ClusterDns::Auto | ClusterDns::Coredns) {
             if let Some(map) = ConfigMap::find(member, COREDNS).await?
-                && let Some(corefile) = map.data.get(COREFILE)
+                && let Some(corefile) = map.contents.data.get(COREFILE)
             {
                 let changed = coredns::remove(corefile, &federation.name).map(|text| map.with_corefile(text));
                 edit.give(map, changed);
             }
             if let Some(map) = ConfigMap::find(member, custom::CONFIG_MAP).await? {
-                let changed = custom::remove(&map.data, &federation.name);
+                let changed = custom::remove(&map.contents.data, &federation.name).map(|data| map.with(data));
                 edit.give(map, changed);
             }
         }
         if matches!(which, ClusterDns::Auto | ClusterDns::KubeDns)
             && let Some(map) = ConfigMap::find(member, KUBE_DNS).await?
         {
-            let changed = kube_dns::remove(&map.data, &short_names(federation, Place::Anywhere));
+            let changed = kube_dns::remove(&map.contents, &short_names(federation, Place::Anywhere));
             edit.give(map, changed);
         }
         Ok(edit)
     }
 
-    fn take(&mut self, map: ConfigMap, changed: std::result::Result<Data, Unreadable>, names: &ShortNames) {
+    fn take(&mut self, map: ConfigMap, changed: std::result::Result<Contents, Unreadable>, names: &ShortNames) {
         match changed {
             Ok(after) => self.changes.push(Change { map, after }),
             Err(why) => {
@@ -161,7 +163,7 @@ impl Edit {
     }
 
     /// As [`Edit::take`], for what goes.
-    fn give(&mut self, map: ConfigMap, changed: std::result::Result<Data, Unreadable>) {
+    fn give(&mut self, map: ConfigMap, changed: std::result::Result<Contents, Unreadable>) {
         match changed {
             Ok(after) => self.changes.push(Change { map, after }),
             Err(why) => self.by_hand.push(map.left_alone(&why)),
@@ -184,7 +186,7 @@ impl Edit {
 
     /// The keys that would change, as a part of each ConfigMap, and what is to be done by hand as comments.
     pub(crate) fn printed(&self) -> String {
-        let changes = self.changes.iter().filter(|change| change.after != change.map.data);
+        let changes = self.changes.iter().filter(|change| change.after != change.map.contents);
         let text = super::objects::printed(&changes.map(Change::part).collect::<Vec<_>>());
         let by_hand = self.by_hand.iter().chain(&self.remarks).flat_map(|text| text.lines());
         by_hand.fold(text, |text, line| text + format!("# {line}").trim_end() + "\n")
@@ -194,7 +196,7 @@ impl Edit {
 impl Change {
     /// The keys that differ; null for those that go.
     fn keys(&self) -> BTreeMap<&String, Option<&String>> {
-        let (before, after) = (&self.map.data, &self.after);
+        let (before, after) = (&self.map.contents.data, &self.after.data);
         let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key, None));
         let written = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
         written.map(|(key, value)| (key, Some(value))).chain(gone).collect()
@@ -203,17 +205,31 @@ impl Change {
     fn part(&self) -> Value {
         let mut part = self.map.map.clone();
         part["data"] = json!(self.keys());
+        if let Some(annotations) = self.annotations() {
+            part["metadata"]["annotations"] = annotations;
+        }
         part
+    }
+
+    /// The note of what was written, where it differs; null where it goes.
+    fn annotations(&self) -> Option<Value> {
+        let written = &self.after.written;
+        let note = (!written.is_empty()).then(|| json!(written).to_string());
+        (*written != self.map.contents.written).then(|| json!({ WRITTEN: note }))
     }
 
     async fn write(&self, member: &Reached, listener: &dyn Listener) -> Result<()> {
         let map = &self.map;
         match &map.found {
-            _ if self.after == map.data => member.tell(&map.map, Action::Unchanged, listener),
+            _ if self.after == map.contents => member.tell(&map.map, Action::Unchanged, listener),
             None => _ = member.apply(&marked(self.part()), listener).await?,
-            Some(found) if self.after.is_empty() && is_ours(found) => member.delete(&map.map, listener).await?,
+            Some(found) if self.after.data.is_empty() && is_ours(found) => member.delete(&map.map, listener).await?,
             Some(found) => {
-                if !member.merge(&map.map, found, &json!({ "data": self.keys() })).await? {
+                let mut fields = json!({ "data": self.keys() });
+                if let Some(annotations) = self.annotations() {
+                    fields["metadata"]["annotations"] = annotations;
+                }
+                if !member.merge(&map.map, found, &fields).await? {
                     let called = super::objects::called(&map.map);
                     return Err(JoiningError::failed(format!(
                         "the {called} in the cluster `{}` has changed meanwhile; hint: run this again",
@@ -233,7 +249,7 @@ struct ConfigMap {
     map: Value,
     /// None where it does not exist.
     found: Option<DynamicObject>,
-    data: Data,
+    contents: Contents,
 }
 
 impl ConfigMap {
@@ -248,14 +264,22 @@ impl ConfigMap {
         let found = member.find(&map).await?;
         let data = found.as_ref().and_then(|found| found.data["data"].as_object()).into_iter().flatten();
         let data = data.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
-        Ok(Self { data: data.collect(), map, found })
+        let note = found.as_ref().and_then(|found| found.annotations().get(WRITTEN));
+        // What somebody has made of it says nothing.
+        let written = note.and_then(|note| serde_json::from_str(note).ok()).unwrap_or_default();
+        Ok(Self { contents: Contents { data: data.collect(), written }, map, found })
     }
 
-    /// Its data with another Corefile.
-    fn with_corefile(&self, text: String) -> Data {
-        let mut data = self.data.clone();
-        data.insert(COREFILE.to_owned(), text);
-        data
+    /// The same with other data.
+    fn with(&self, data: Data) -> Contents {
+        Contents { data, written: self.contents.written.clone() }
+    }
+
+    /// The same with another Corefile.
+    fn with_corefile(&self, text: String) -> Contents {
+        let mut contents = self.contents.clone();
+        contents.data.insert(COREFILE.to_owned(), text);
+        contents
     }
 
     fn left_alone(&self, why: &Unreadable) -> String {

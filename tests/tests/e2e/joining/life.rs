@@ -6,10 +6,10 @@ use dns_conformance::servers::{CoreDns, query};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use super::stage::{COREFILE, Stage, assert_same};
+use super::stage::{COREFILE, Stage, assert_same, config_map};
 use crate::deploy::chart::NAMESPACE;
 use crate::members::Member;
-use crate::truth::FEDERATION;
+use crate::truth::{FEDERATION, ZONE};
 
 const IN_US: &str = "198.51.100.1";
 const IN_EU: &str = "192.0.2.1";
@@ -267,6 +267,47 @@ async fn a_namespace_that_holds_anything_else_stays() {
     let found = stage.us.of(&others).get(NAMESPACE).await.unwrap();
     assert!(found.metadata.deletion_timestamp.is_none(), "{found:?}");
     assert_eq!(found.metadata.annotations.unwrap()["dns-syncd.io/made-by"], "other");
+}
+
+/// kube-dns is told of the zone's servers, and which of its stub domains is the federation's is known afterwards.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn kube_dns_keeps_what_is_somebody_elses() {
+    let mut stage = Stage::new().await;
+    let init = stage.init();
+    stage.does(&init).await;
+    stage.us.write(&config_map("kube-dns", &json!({ "upstreamNameservers": "[\"192.0.2.99\"]" }))).await;
+    let before = Stage::config_map(&stage.us, "kube-dns").await;
+    let join = "join us --host-cluster-context=host --cluster-dns=kube-dns --timeout=0";
+    let unjoin = "unjoin us --host-cluster-context=host --cluster-dns=kube-dns";
+    stage.does(join).await;
+    let joined = Stage::config_map(&stage.us, "kube-dns").await;
+    assert_eq!(joined["federations"], format!("{FEDERATION}={ZONE}"));
+    let servers = json!({ ZONE: [stage.coredns.address().to_string()] }).to_string();
+    assert_eq!(joined["stubDomains"], servers);
+    let ended = stage.does(join).await;
+    assert!(ended.stderr.contains("nothing had to be changed"), "{}", ended.stderr);
+
+    // The federation's servers move.
+    let moved = "203.0.113.53:5353";
+    let provider = std::fs::read_to_string(stage.path("coredns.conf")).unwrap();
+    let other = provider.replace(&stage.coredns.address().to_string(), moved);
+    std::fs::write(stage.path("coredns.conf"), other).unwrap();
+    stage.does(&init).await;
+    stage.does(join).await;
+    let moved = json!({ ZONE: [moved] }).to_string();
+    assert_eq!(Stage::config_map(&stage.us, "kube-dns").await["stubDomains"], moved);
+    // Nobody can be told, for no pod runs.
+    assert_eq!(stage.run(unjoin).await.code, 4);
+    assert_eq!(Stage::config_map(&stage.us, "kube-dns").await, before);
+
+    // The same written by somebody else stays.
+    let theirs = config_map("kube-dns", &json!({ "upstreamNameservers": "[\"192.0.2.99\"]", "stubDomains": moved }));
+    stage.us.write(&theirs).await;
+    let before = Stage::config_map(&stage.us, "kube-dns").await;
+    stage.does(join).await;
+    assert_eq!(stage.run(unjoin).await.code, 4);
+    assert_eq!(Stage::config_map(&stage.us, "kube-dns").await, before);
 }
 
 /// The host may be a member too; it is reached from within.
