@@ -392,3 +392,7 @@ async fn load(mut roster: Roster) -> (Roster, Result<Members, NoMembers>) {
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
