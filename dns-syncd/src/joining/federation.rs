@@ -299,8 +299,8 @@ mod tests {
 
     #[test]
     fn a_daemon_of_the_chart_says_it_in_its_config() {
-        let text = "[Federation]\nname = fed\nzone-name = example.com\n[Provider]\nname = coredns\n[Source]\nkind = clusters\nselect = exported\n\
-                    [Sync]\nlevels = global\n[Cluster \"us\"]\nregion = west\n";
+        let text = "[Federation]\nname = fed\nzone-name = example.com\n[Provider]\nname = coredns\n[Source]\n\
+                    kind = clusters\nselect = exported\n[Sync]\nlevels = global\n[Cluster \"us\"]\nregion = west\n";
         let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes()))).unwrap();
         let federation = Federation::read(&deployment(&json!({})), Some(&config)).unwrap();
         assert_eq!((&*federation.name, federation.zone.as_str()), ("fed", "example.com."));

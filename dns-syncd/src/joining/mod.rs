@@ -11,7 +11,7 @@
 //! what others set in it stays theirs.
 //!
 //! `manifests` says what the objects are, `objects` writes them, `federation` reads what `init` left, `access` makes the
-//! kubeconfig, `names` edits the member's DNS, `daemon` asks the pods.
+//! kubeconfig, `names` edits the member's DNS, `place` says where it is, `daemon` asks the pods.
 
 mod access;
 mod args;
@@ -24,6 +24,7 @@ mod join;
 mod manifests;
 mod names;
 mod objects;
+mod place;
 mod report;
 mod unjoin;
 
