@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use dns_providers::OpenMode;
 use dns_sync_core::Settings;
 use dns_syncd::config::{Config, LeaderKind};
 use dns_syncd::leader::{
@@ -13,7 +12,7 @@ use dns_syncd::leader::{
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{open, progress};
+use super::progress;
 
 /// How long a process that runs alone is believed to be there after it was last heard of. Short, because after a crash
 /// its successor waits so long.
@@ -46,8 +45,11 @@ pub(crate) async fn candidate(config: &Config, settings: &Settings) -> anyhow::R
 
 #[cfg(feature = "coredns")]
 fn etcd(config: &Config, name: &str, lease: Duration) -> anyhow::Result<Box<dyn Election>> {
+    use dns_providers::OpenMode;
     use dns_providers::coredns::{Options, SCHEMA};
     use dns_syncd::leader::EtcdElection;
+
+    use super::open;
 
     let read = open::provider_config(config, OpenMode::Serve)?.read(&SCHEMA);
     let options = Options::read(&read.map_err(|error| error.of_provider("coredns"))?)?;
