@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use dnsprovider::{Applied, ChangeSet, Error, ErrorKind, Outcome, RetryHint, TimeLeft};
+use dnsprovider::{Error, ErrorKind, RetryHint, TimeLeft};
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Turn};
@@ -53,7 +53,10 @@ impl Failure {
     ///
     /// # Errors
     /// When the host refused the batch: nothing was changed.
-    pub(crate) fn of_batch(self, changes: &ChangeSet) -> Result<Applied, Error> {
+    #[cfg(any(feature = "clouddns", feature = "route53"))]
+    pub(crate) fn of_batch(self, changes: &dnsprovider::ChangeSet) -> Result<dnsprovider::Applied, Error> {
+        use dnsprovider::{Applied, Outcome};
+
         match self.fate {
             Fate::NotSent => Ok(Applied::all(changes, |_| Outcome::NotTried)),
             Fate::NotDone => Err(self.error),
