@@ -33,6 +33,7 @@ use crate::memory::Memory;
 use crate::naming::Naming;
 use crate::plan::{ServicePlan, Urgency, plan_service, plan_strays};
 use crate::quorum::Quorum;
+use crate::room::Line;
 use crate::settings::Settings;
 use crate::standing::{self, Standings};
 use crate::swap;
@@ -145,17 +146,10 @@ pub struct Reconciler {
     planned_losses: LossCount,
     losses: BTreeMap<PlanKey, LossCount>,
     counted_under: u64,
-    /// How many sets more than now the plans ask for, by plan and together.
-    growths: BTreeMap<PlanKey, usize>,
-    growth: usize,
-    /// How often that has changed.
-    growth_changes: u64,
     /// Services that had no set when their names were planned, until these stand.
     newcomers: BTreeSet<ServiceId>,
-    /// For how much room and which growth it was decided which names wait.
-    room_found: Option<(usize, u64)>,
-    /// The names that may not hold more sets than now, because the host has no room.
-    without_room: BTreeSet<Fqdn>,
+    /// The names that would hold more sets than now, and which of them may not, because the host has no room.
+    line: Line,
     verdict: Verdict,
     hash: Option<String>,
     /// When the hash was made, and whether what is held may have changed since.
@@ -198,12 +192,8 @@ impl Reconciler {
             planned_losses: LossCount::default(),
             losses: BTreeMap::new(),
             counted_under: 0,
-            growths: BTreeMap::new(),
-            growth: 0,
-            growth_changes: 0,
             newcomers: BTreeSet::new(),
-            room_found: None,
-            without_room: BTreeSet::new(),
+            line: Line::default(),
             verdict: Verdict::default(),
             hash: None,
             hashed: None,

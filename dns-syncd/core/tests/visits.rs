@@ -33,8 +33,14 @@ struct World {
 
 impl World {
     fn new(claims: bool, guard: GuardSettings) -> Self {
+        Self::of_size(claims, guard, None)
+    }
+
+    /// With a zone that takes so many sets.
+    fn of_size(claims: bool, guard: GuardSettings, sets_per_zone: Option<u64>) -> Self {
         let zone = Fqdn::parse("example.com").unwrap();
-        let able = Capabilities { claims, ..memory::capabilities() };
+        let mut able = Capabilities { claims, ..memory::capabilities() };
+        able.limits.sets_per_zone = sets_per_zone;
         let settings = Settings { guard, ..Settings::new("fed", zone.clone()) };
         let daemon = Reconciler::new(settings, &able);
         Self { daemon, store: ZoneStore::new("test", zone), now: Timestamp(1_800_000_000_000) }
@@ -163,5 +169,31 @@ fn what_the_guard_holds_is_visited_once_until_it_is_released() {
         assert_eq!(done, 2 * services as usize);
         assert_linear("an approved deletion", visits, services);
         assert!(world.daemon.is_settled());
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_visited_a_few_times_and_not_for_each_batch_of_the_others() {
+    for (claims, services) in [true, false].into_iter().flat_map(|claims| SIZES.map(|size| (claims, size))) {
+        // With claims in sets of their own a service takes three sets, else two.
+        let of_service = if claims { 2 } else { 3 };
+        let quota = of_service * u64::from(services) / 2;
+        let guard = GuardSettings { max_delete: 100, max_update: 100, max_emptied: 100, ..GuardSettings::default() };
+        let mut world = World::of_size(claims, guard, Some(quota));
+        world.answer(1, 0..services);
+        let (visits, done) = world.write();
+        assert!(world.store.len() as u64 <= quota && done * 3 >= services as usize * 2, "{done} of {services}");
+        // Each is planned a second time when its first name stands, and a third time waits as one that is not new.
+        assert_linear("a create in a zone that becomes full", visits / 3, services);
+
+        world.now = world.now.plus(Duration::from_hours(1));
+        let full = world.store.len();
+        for number in 0..4 {
+            let service = ServiceId::new("shop", format!("s{number}"));
+            world.daemon.observe(SourceEvent::Service { cluster: "c1".into(), service, copy: None }, world.now);
+        }
+        let (visits, done) = world.write();
+        assert!(world.store.len() + 3 >= full && done >= 8, "{done} changes, {} of {full} sets", world.store.len());
+        assert!(visits < 200, "four services make room for others of {services}: {visits} visits");
     }
 }

@@ -129,10 +129,10 @@ impl Reconciler {
         self.schedule.ready().next().map(|(urgency, _)| *urgency)
     }
 
-    /// How many entries of the queue were looked at, put in or taken out so far: what choosing batches and times to wake
-    /// has cost.
+    /// How many entries of the queue, and of the line for room in a full zone, were looked at, put in or taken out so far:
+    /// what choosing batches and times to wake has cost.
     pub fn queue_visits(&self) -> u64 {
-        self.schedule.visits()
+        self.schedule.visits() + self.line.visits()
     }
 
     /// Compares a page of the zone, read from `begun` on, with the view; gives the names that must be read again.

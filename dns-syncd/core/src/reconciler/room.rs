@@ -14,7 +14,7 @@ use super::{PlanKey, Reconciler};
 use crate::event::ServiceId;
 use crate::naming::Level;
 use crate::plan::{Refusal, ServicePlan};
-use crate::room::{Demand, without_room};
+use crate::room::Turn;
 
 impl Reconciler {
     /// What the host allows, as it tells now.
@@ -30,72 +30,48 @@ impl Reconciler {
         }
     }
 
-    /// Notes how many sets more a plan asks for.
+    /// Notes which names a plan asks for more sets at.
     pub(super) fn count_growth(&mut self, key: &PlanKey, plan: &ServicePlan) {
         let Some(service) = key else { return };
-        let is_limited = self.sets_per_zone.is_some();
-        let sets = if is_limited { self.demands(service, plan).map(|demand| demand.sets).sum() } else { 0 };
-        if let Some(before) = self.growths.remove(key) {
-            self.growth -= before;
-            self.growth_changes += 1;
-        }
-        if sets == 0 {
+        let demands = if self.sets_per_zone.is_some() { self.demands(service, plan) } else { Vec::new() };
+        if demands.is_empty() {
             self.newcomers.remove(service);
-            return;
-        }
-        self.growths.insert(key.clone(), sets);
-        self.growth += sets;
-        self.growth_changes += 1;
-        if self.zone.names_of(service).next().is_none() {
+        } else if self.zone.names_of(service).next().is_none() {
             self.newcomers.insert(service.clone());
         }
+        self.line.put(service, demands);
     }
 
-    /// Decides anew which names wait, where anything that matters to it has changed.
+    /// Decides which names wait, by the room and the plans as they are now.
     pub(super) fn find_room(&mut self) {
         let free = match self.sets_per_zone {
             Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.zone.total_sets()),
             None => usize::MAX,
         };
-        if self.room_found == Some((free, self.growth_changes)) {
-            return;
-        }
-        self.room_found = Some((free, self.growth_changes));
-        let mut waiting = BTreeSet::new();
-        if self.growth > free {
-            let (names, fitting) = self.waiting_for(free);
-            waiting = names;
-            // Whoever came before is no newcomer beside those who come now. A single pass writes what it showed.
-            if fitting == 0 && !self.settings.one_shot && !self.newcomers.is_empty() {
-                self.newcomers.clear();
-                waiting = self.waiting_for(free).0;
+        let mut lifted = self.line.find_room(free);
+        // Whoever came before is no newcomer beside those who come now. A single pass writes what it showed.
+        if self.line.is_stuck() && !self.settings.one_shot && !self.newcomers.is_empty() {
+            for service in std::mem::take(&mut self.newcomers) {
+                if self.zone.names_of(&service).next().is_some() {
+                    self.line.promote(&service);
+                    lifted.push(service);
+                }
             }
+            lifted.extend(self.line.find_room(free));
         }
-        let before = std::mem::replace(&mut self.without_room, waiting);
-        for owner in before.difference(&self.without_room) {
-            let plan = self.plan_of(owner);
-            self.schedule.lift(&plan);
+        for service in lifted {
+            self.schedule.lift(&Some(service));
         }
-    }
-
-    /// The names that find no room among `free` sets, and how many do.
-    fn waiting_for(&self, free: usize) -> (BTreeSet<Fqdn>, usize) {
-        let growing = self.growths.keys().filter_map(|key| Some((key.as_ref()?, self.plans.get(key)?)));
-        let demands: Vec<Demand<'_>> = growing.flat_map(|(service, plan)| self.demands(service, plan)).collect();
-        let all = demands.len();
-        let waiting: BTreeSet<Fqdn> = without_room(free, demands).into_iter().cloned().collect();
-        let fitting = all - waiting.len();
-        (waiting, fitting)
     }
 
     /// The planned creations that wait for room.
     pub(super) fn crowded_out<'a>(&self, plan: &'a ServicePlan) -> BTreeSet<&'a RrKey> {
         let mut out = BTreeSet::new();
-        if self.without_room.is_empty() {
+        if self.line.without_room().is_empty() {
             return out;
         }
         for changes in plan.changes.chunk_by(|a, b| a.change.key.owner == b.change.key.owner) {
-            if self.without_room.contains(&changes[0].change.key.owner) {
+            if self.line.without_room().contains(&changes[0].change.key.owner) {
                 let of = |action| changes.iter().filter(move |planned| planned.change.action() == action);
                 out.extend(of(Action::Create).skip(of(Action::Delete).count()).map(|planned| &planned.change.key));
             }
@@ -110,7 +86,7 @@ impl Reconciler {
         plan: &'a ServicePlan,
     ) -> impl Iterator<Item = Refusal> + use<'a> {
         let (held, limit) = (self.zone.total_sets(), self.sets_per_zone.unwrap_or(u64::MAX));
-        let wanted = (held + self.growth) as u64;
+        let wanted = (held + self.line.wanted()) as u64;
         self.crowded_out(plan).into_iter().map(move |set| Refusal {
             owner: Some(set.owner.clone()),
             rr_type: Some(set.rr_type.clone()),
@@ -123,28 +99,27 @@ impl Reconciler {
         })
     }
 
-    /// The names of a service that would hold more sets than now.
-    fn demands<'a>(&'a self, service: &'a ServiceId, plan: &'a ServicePlan) -> impl Iterator<Item = Demand<'a>> {
+    /// The names of a service that would hold more sets than now, and how many more.
+    fn demands(&self, service: &ServiceId, plan: &ServicePlan) -> Vec<(Turn, usize)> {
         let is_new = self.newcomers.contains(service) || self.zone.names_of(service).next().is_none();
         // The TXT set that lists the claims of a service comes with the first of its names.
         let lists = |at: &Fqdn| self.zone.ledger_entry(at).is_some();
         let lacks_ledger = self.zone.has_ledgers() && !self.zone.ledger_of(service).is_ok_and(|at| lists(&at));
-        let mut ledger = usize::from(lacks_ledger);
-        let mut names: Vec<(u8, &Fqdn, usize)> = plan
-            .changes
-            .chunk_by(|a, b| a.change.key.owner == b.change.key.owner)
+        let names = plan.changes.chunk_by(|a, b| a.change.key.owner == b.change.key.owner);
+        let mut demands: Vec<(Turn, usize)> = names
             .filter_map(|changes| {
                 let owner = &changes[0].change.key.owner;
                 let count = |action| changes.iter().filter(|planned| planned.change.action() == action).count();
-                let more = count(Action::Create).checked_sub(count(Action::Delete))?;
-                (more > 0).then(|| (self.depth(owner), owner, more))
+                let more = count(Action::Create).checked_sub(count(Action::Delete)).filter(|more| *more > 0)?;
+                let turn = Turn { is_new, depth: self.depth(owner), service: service.clone(), owner: owner.clone() };
+                Some((turn, more))
             })
             .collect();
-        names.sort();
-        names.into_iter().map(move |(depth, owner, more)| {
-            let sets = more + std::mem::take(&mut ledger);
-            Demand { is_new, depth, service, owner, sets }
-        })
+        demands.sort();
+        if let Some((_, sets)) = demands.first_mut() {
+            *sets += usize::from(lacks_ledger);
+        }
+        demands
     }
 
     fn depth(&self, owner: &Fqdn) -> u8 {
