@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::contexts::Reached;
+use super::contexts::{Reached, refused};
 use super::federation::Federation;
 use super::report::{Listener, Result};
 use crate::clusters::{ClusterReport, ClusterStatus};
@@ -79,7 +79,8 @@ impl Replica<'_> {
         let asking = async {
             let pods: Api<Pod> = Api::namespaced(self.host.client.clone(), self.namespace);
             let forwarded = pods.portforward(&self.name, &[self.port]).await;
-            let mut forwarder = forwarded.map_err(|error| format!("its port cannot be forwarded: {error}"))?;
+            let refused = |error| refused(&self.host.context, "forwarding its port", &error).to_string();
+            let mut forwarder = forwarded.map_err(refused)?;
             let stream = forwarder.take_stream(self.port).ok_or("its port is not forwarded")?;
             let broken = |error: hyper::Error| format!("the connection to it breaks: {error}");
             let (mut client, connection) =
