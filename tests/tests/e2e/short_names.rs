@@ -1,7 +1,7 @@
 //! Pods of a member that ask by short names, as its cluster DNS answers them after `join`: a real CoreDNS on a real API
 //! server, with the Corefile that `dns_syncd::cluster_dns` writes, and the federation's own DNS servers behind it.
 
-mod pod;
+pub(crate) mod pod;
 mod town;
 
 use dns_conformance::servers::{Answer, CoreDns, query};
@@ -17,20 +17,20 @@ use crate::truth::{FEDERATION, ZONE};
 
 /// What a pod gets.
 #[derive(Clone, Copy, Debug)]
-enum Want {
+pub(crate) enum Want {
     These(&'static [&'static str]),
     NoData,
     NoName,
 }
-use Want::{NoData, NoName, These};
+pub(crate) use Want::{NoData, NoName, These};
 
 /// The four ways to write a short name.
-fn forms(prefix: &str) -> [String; 4] {
+pub(crate) fn forms(prefix: &str) -> [String; 4] {
     let name = format!("{prefix}.{NAMESPACE}.{FEDERATION}");
     [name.clone(), format!("{name}."), format!("{name}.svc.cluster.local"), format!("{name}.svc.cluster.local.")]
 }
 
-async fn assert_resolves(dns: &CoreDns, prefix: &str, rr_type: &str, want: Want) {
+pub(crate) async fn assert_resolves(dns: &CoreDns, prefix: &str, rr_type: &str, want: Want) {
     for form in forms(prefix) {
         let (name, answer) = resolve(dns.address(), NAMESPACE, &form, rr_type).await;
         match want {
@@ -122,7 +122,7 @@ async fn the_local_service_is_preferred_while_it_is_ready() {
 }
 
 /// The targets of the records can be asked for, and are the local service.
-async fn assert_srv(dns: &CoreDns, prefix: &str, port: u16, address: &str) {
+pub(crate) async fn assert_srv(dns: &CoreDns, prefix: &str, port: u16, address: &str) {
     for form in forms(prefix).into_iter().filter(|form| form.ends_with('.')) {
         let answer = query(dns.address(), &form, "SRV").await;
         assert_is_chain(&form, &answer);

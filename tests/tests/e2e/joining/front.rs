@@ -1,18 +1,22 @@
 //! A door in front of the host's API server, at which a pod's port is forwarded as a kubelet does it.
 //!
-//! Everything else goes on to the API server, as its administrator. One request for each connection.
+//! Everything else goes on to the API server, which also says who may forward. One request for each connection.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt as _, StreamExt as _};
-use kube::Client;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+
+use crate::real::Cluster;
 
 /// Where each pod's admin address is on this machine.
 type Pods = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
@@ -25,7 +29,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    pub(super) async fn of(client: Client) -> Self {
+    pub(super) async fn of(cluster: &Cluster) -> Self {
+        // Callers bring their own credentials.
+        let kubeconfig = Kubeconfig::from_yaml(&cluster.api.kubeconfig_with("{}")).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let client = Client::try_from(config).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let pods = Pods::default();
@@ -59,21 +67,17 @@ impl Drop for Front {
     }
 }
 
-async fn serve(stream: TcpStream, client: Client, pods: Pods) {
-    let mut begin = [0; 1024];
-    let target = loop {
-        let length = stream.peek(&mut begin).await.unwrap_or_default();
-        if length == 0 {
-            return;
-        }
-        let text = String::from_utf8_lossy(&begin[..length]);
-        if let Some((line, _)) = text.split_once("\r\n") {
-            break line.split(' ').nth(1).unwrap().to_owned();
-        }
-    };
+async fn serve(mut stream: TcpStream, client: Client, pods: Pods) {
+    let Some(head) = peeked(&stream).await else { return };
+    let target = head.lines().next().unwrap().split(' ').nth(1).unwrap();
     match target.split_once("/portforward?") {
         None => pass(stream, client).await,
         Some((path, query)) => {
+            if let Some((status, why)) = refusal(&client, target, path, &head).await {
+                // What was sent is read before the end, or the end would overtake the answer.
+                read_head(&mut stream).await;
+                return answer(stream, &status, &why).await;
+            }
             let pod = path.rsplit('/').next().unwrap();
             let port = query.rsplit("ports=").next().unwrap().parse().unwrap();
             let admin = pods.lock().unwrap().get(pod).copied();
@@ -82,37 +86,104 @@ async fn serve(stream: TcpStream, client: Client, pods: Pods) {
     }
 }
 
-/// The request to the API server, and its answer back.
-async fn pass(mut stream: TcpStream, client: Client) {
+/// The head of the request, which stays to be read; none from a client that went away.
+async fn peeked(stream: &TcpStream) -> Option<String> {
+    let mut begin = vec![0; 16 * 1024];
+    loop {
+        let length = stream.peek(&mut begin).await.unwrap_or_default();
+        if length == 0 {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&begin[..length]);
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            return Some(head.to_owned());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let Ok(octet) = stream.read_u8().await else { return };
-        head.push(octet);
+        head.push(stream.read_u8().await.ok()?);
     }
-    let head = String::from_utf8(head).unwrap();
-    let mut lines = head.lines();
-    let mut first = lines.next().unwrap().split(' ');
+    Some(String::from_utf8(head).unwrap())
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// What the API server has against forwarding this pod's port for this caller, as status and body.
+///
+/// It decides about `get`, the method of a websocket's request, before it looks for the pod's node, of which there is
+/// none here. Since Kubernetes 1.35 `create` is needed as well (kubernetes/kubernetes#134577), which this older one is
+/// asked about.
+async fn refusal(client: &Client, target: &str, path: &str, head: &str) -> Option<(String, Vec<u8>)> {
+    let caller = header(head, "authorization").unwrap_or_default();
+    let get = http_request().uri(target).header("authorization", caller).body(Body::empty()).unwrap();
+    let said = client.send(get).await.unwrap();
+    if [401, 403, 404].contains(&said.status().as_u16()) {
+        let status = said.status().to_string();
+        return Some((status, said.into_body().collect_bytes().await.unwrap().to_vec()));
+    }
+
+    let mut words = path.split('/').skip(4);
+    let (namespace, name) = (words.next().unwrap().to_owned(), words.nth(1).unwrap().to_owned());
+    let attributes = ResourceAttributes {
+        resource: Some("pods".to_owned()),
+        subresource: Some("portforward".to_owned()),
+        verb: Some("create".to_owned()),
+        namespace: Some(namespace),
+        name: Some(name.clone()),
+        ..ResourceAttributes::default()
+    };
+    let spec =
+        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let post = http_request().method("POST").uri("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+    let post = post.header("authorization", caller).header("content-type", "application/json");
+    let said = client.send(post.body(Body::from(serde_json::to_vec(&review).unwrap())).unwrap()).await.unwrap();
+    let said = said.into_body().collect_bytes().await.unwrap();
+    let review: SelfSubjectAccessReview = serde_json::from_slice(&said).unwrap();
+    if review.status.unwrap().allowed {
+        return None;
+    }
+    let message = format!("pods \"{name}\" is forbidden: User cannot create resource \"pods/portforward\"");
+    let why = serde_json::json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": message,
+    });
+    Some(("403 Forbidden".to_owned(), why.to_string().into_bytes()))
+}
+
+/// The request to the API server, and its answer back.
+async fn pass(mut stream: TcpStream, client: Client) {
+    let Some(head) = read_head(&mut stream).await else { return };
+    let mut first = head.lines().next().unwrap().split(' ');
     let mut request = http_request().method(first.next().unwrap()).uri(first.next().unwrap());
-    let mut length = 0;
-    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().unwrap(),
-            "transfer-encoding" => panic!("a length is expected"),
-            "content-type" | "accept" => request = request.header(name, value),
-            _ => {}
+    for name in ["authorization", "content-type", "accept"] {
+        if let Some(value) = header(&head, name) {
+            request = request.header(name, value);
         }
     }
+    assert_eq!(header(&head, "transfer-encoding"), None, "a length is expected");
+    let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    let answer = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
-    let status = answer.status();
-    let body = answer.into_body().collect_bytes().await.unwrap();
+    let said = client.send(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let status = said.status().to_string();
+    let body = said.into_body().collect_bytes().await.unwrap();
+    answer(stream, &status, &body).await;
+}
+
+async fn answer(mut stream: TcpStream, status: &str, body: &[u8]) {
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     // A client that went away concerns nobody.
-    _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+    _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
     _ = stream.shutdown().await;
 }
 

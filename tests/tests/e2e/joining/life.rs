@@ -2,7 +2,6 @@
 
 use std::io::BufRead as _;
 
-use dns_conformance::servers::{CoreDns, query};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
@@ -330,45 +329,4 @@ async fn the_host_joins_and_leaves_and_the_daemon_stays() {
     stage.does("unjoin home --host=host --context=host").await;
     stage.answers(&[]).await;
     assert_eq!(stage.everything().await.into_keys().collect::<Vec<_>>(), before);
-}
-
-/// As a pod of the member asks: CoreDNS runs with the Corefile that `join` left there.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
-async fn pods_of_a_member_find_the_service_next_door_and_else_the_federations() {
-    let mut stage = Stage::new().await;
-    let init = stage.init();
-    stage.does(&init).await;
-    stage.start_pods().await;
-    for cluster in ["eu", "us"] {
-        stage.does(&format!("join {cluster} --host-cluster-context=host")).await;
-    }
-    stage.answers(&[IN_EU, IN_US]).await;
-    let dns = stage.cluster_dns().await;
-    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "shop" } });
-    let found = stage.us.of(&service).get("web").await.unwrap();
-    let next_door = found.data["spec"]["clusterIP"].as_str().unwrap().to_owned();
-    let names = ["web.shop.fed.", "web.shop.fed.svc.cluster.local."];
-    for name in names {
-        until_found(&dns, name, &next_door).await;
-    }
-    // Without ready endpoints the name of its own zone leads to where there are some.
-    stage.us.put(&Member::new("us").with("web", &[IN_US]).ready("web", false)).await;
-    stage.answers(&[IN_EU]).await;
-    for name in names {
-        until_found(&dns, name, IN_EU).await;
-    }
-}
-
-async fn until_found(dns: &CoreDns, name: &str, address: &str) {
-    let mut last = None;
-    for _ in 0..600 {
-        let answer = query(dns.address(), name, "A").await;
-        if answer.addresses() == [address] {
-            return;
-        }
-        last = Some(answer);
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("{name} is never {address} but {last:?}; log of CoreDNS:\n{}", dns.log());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use dns_conformance::servers::{CoreDns, Etcd, EtcdVersion, KubeUser, query};
@@ -49,7 +50,7 @@ pub(super) const COREFILE: &str = "\
 ";
 
 /// Kinds of which every object is compared.
-const KINDS: [(&str, &str); 12] = [
+pub(super) const KINDS: [(&str, &str); 12] = [
     ("v1", "Namespace"),
     ("v1", "Secret"),
     ("v1", "ConfigMap"),
@@ -89,7 +90,7 @@ impl Stage {
         for member in [&us, &eu] {
             member.write(&config_map("coredns", &json!({ "Corefile": COREFILE }))).await;
         }
-        let front = Front::of(host.client.clone()).await;
+        let front = Front::of(&host).await;
         let (pods, folder) = (Vec::new(), tempfile::tempdir().unwrap());
         let (template, mounted) = (Value::Null, String::new());
         let stage = Self { etcd, coredns, host, us, eu, front, pods, template, mounted, folder };
@@ -120,9 +121,9 @@ impl Stage {
             let (name, server) = (cluster.api.name(), cluster.api.url());
             let direct = json!({ "server": server, "certificate-authority": cluster.api.certificate_authority() });
             let is_host = name == "host";
-            let at = if is_host { json!({ "server": self.front.url() }) } else { direct.clone() };
-            add(name, at, json!({ "token": cluster.api.token(KubeUser::Admin) }));
-            add(&format!("{name}-plain"), direct, json!({ "token": cluster.api.token(KubeUser::Plain) }));
+            let at = if is_host { json!({ "server": self.front.url() }) } else { direct };
+            add(name, at.clone(), json!({ "token": cluster.api.token(KubeUser::Admin) }));
+            add(&format!("{name}-plain"), at, json!({ "token": cluster.api.token(KubeUser::Plain) }));
         }
         add("nowhere", json!({ "server": "https://127.0.0.1:1" }), json!({}));
         json!({
@@ -146,7 +147,12 @@ impl Stage {
         let kubeconfig = self.path("kubeconfig");
         let own = ["--federation-system-namespace", NAMESPACE, "--kubeconfig", kubeconfig.to_str().unwrap()];
         let arguments: Vec<&str> = words.split_whitespace().chain(own).collect();
-        let mut running = tokio::spawn(program::ended(program::bare(&arguments)));
+        self.run_command(program::bare(&arguments)).await
+    }
+
+    /// The same for one that is ready to start.
+    pub(super) async fn run_command(&mut self, command: Command) -> Ended {
+        let mut running = tokio::spawn(program::ended(command));
         loop {
             tokio::select! {
                 ended = &mut running => return ended.unwrap(),
@@ -274,33 +280,6 @@ impl Stage {
     pub(super) async fn config_map(cluster: &Cluster, name: &str) -> Value {
         let found = cluster.of(&config_map(name, &json!({}))).get(name).await.unwrap();
         found.data["data"].clone()
-    }
-
-    /// CoreDNS as it runs in the member `us`, but for its ports, its way to the API server and what nobody asks here.
-    pub(super) async fn cluster_dns(&self) -> CoreDns {
-        let kubeconfig = self.path("coredns.kubeconfig");
-        std::fs::write(&kubeconfig, self.us.api.kubeconfig(KubeUser::Admin)).unwrap();
-        let found = Self::config_map(&self.us, "coredns").await["Corefile"].as_str().unwrap().to_owned();
-        let adapted = found
-            .replace("    health {\n       lameduck 5s\n    }\n    ready\n", "")
-            .replace("    prometheus :9153\n", "")
-            .replace("forward . /etc/resolv.conf", "forward . 127.0.0.1:1")
-            .replace("    loop\n", "");
-        assert_eq!(adapted.matches("\n    kubernetes cluster.local ").count(), 2, "{found}");
-        CoreDns::start_made(|[port, inner]| {
-            let text = adapted.replace(":53 ", &format!(":{port} ")).replace("10531", &inner.to_string());
-            let line = |line: &str| match line {
-                _ if line.starts_with("    kubernetes ") => {
-                    format!("{line}\n       kubeconfig {}\n", kubeconfig.display())
-                }
-                _ if !line.starts_with(' ') && line.ends_with(&format!(":{port} {{")) => {
-                    format!("{line}\n    bind 127.0.0.1\n")
-                }
-                _ => format!("{line}\n"),
-            };
-            text.lines().map(line).collect::<Vec<_>>().concat()
-        })
-        .await
     }
 
     /// Waits until the federation's name of the service has these addresses and no others.

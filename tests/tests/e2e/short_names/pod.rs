@@ -8,7 +8,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{RData, RecordType};
 
 /// Asks as a C library does in a pod of the namespace (`ndots:5`): through the search list, then the name alone.
-pub(super) async fn resolve(dns: SocketAddr, namespace: &str, name: &str, rr_type: &str) -> (String, Answer) {
+pub(crate) async fn resolve(dns: SocketAddr, namespace: &str, name: &str, rr_type: &str) -> (String, Answer) {
     let alone = format!("{}.", name.trim_end_matches('.'));
     let mut candidates = vec![alone];
     if !name.ends_with('.') {
@@ -37,7 +37,7 @@ const MOST_TTL: u32 = 30;
 
 /// Fails unless each record of the answer belongs to the name that was asked for, or to where a CNAME led, and comes
 /// from a cache that shortens its time to live.
-pub(super) fn assert_is_chain(name: &str, answer: &Answer) {
+pub(crate) fn assert_is_chain(name: &str, answer: &Answer) {
     let mut belongs = BTreeSet::from([name.to_ascii_lowercase()]);
     for record in &answer.answers {
         let owner = record.name.to_ascii().to_lowercase();
@@ -50,7 +50,7 @@ pub(super) fn assert_is_chain(name: &str, answer: &Answer) {
 }
 
 /// Fails unless a negative answer says how long it holds.
-pub(super) fn assert_is_negative(name: &str, answer: &Answer, rcode: ResponseCode) {
+pub(crate) fn assert_is_negative(name: &str, answer: &Answer, rcode: ResponseCode) {
     assert_eq!((answer.rcode, answer.answers.len()), (rcode, 0), "{name}: {answer:?}");
     let has_soa = answer.authority.iter().any(|record| record.record_type() == RecordType::SOA);
     assert!(has_soa, "{name}: no SOA: {answer:?}");
