@@ -68,13 +68,15 @@ fn calls(provider: &CoreDns, units: impl Iterator<Item = Unit>) -> u32 {
 }
 
 #[test]
-fn creates_fit_63_names_and_changes_31_in_a_transaction() {
+fn creates_and_deletions_fit_63_names_and_changes_31_in_a_transaction() {
     let provider = unconnected();
     let unit = |change| Unit { changes: vec![change] };
     let owner = |number| format!("s{number}.test.ufp.svc.example.com");
     let create = |number: u32| unit(Change::create(a(&owner(number), &["192.0.2.1", "192.0.2.2"]), Version::at(1)));
     assert_eq!(calls(&provider, (0..10_000).map(create)), 159);
     assert_eq!(calls(&provider, (0..50_000).map(create)), 794);
+    let delete = |number| unit(Change::delete(&held(a(&owner(number), &["192.0.2.1", "192.0.2.2"]))));
+    assert_eq!(calls(&provider, (0..50_000).map(delete)), 794);
     let update = |number| {
         let before = held(a(&owner(number), &["192.0.2.1", "192.0.2.2"]));
         unit(Change::update(&before, a(&owner(number), &["192.0.2.1", "192.0.2.3"])))
@@ -92,7 +94,11 @@ fn a_unit_costs_what_its_names_guard_and_write() {
         (cost.compares, cost.operations)
     };
     assert_eq!(cost(vec![Change::create(addresses.clone(), Version::at(1))]), (2, 2));
-    assert_eq!(cost(vec![Change::delete(&held(addresses.clone()))]), (4, 2));
+    assert_eq!(cost(vec![Change::delete(&held(addresses.clone()))]), (2, 2));
+    assert_eq!(cost(vec![Change::delete(&held(a("www.example.com", &["192.0.2.1"])))]), (2, 1));
+    let mut crowded = held(addresses.clone());
+    crowded.version.detail = Some(r#"{"b":["f00"]}"#.into());
+    assert_eq!(cost(vec![Change::delete(&crowded)]), (4, 2), "each leaf, beside those of others");
     let away = vec![Change::delete(&held(addresses.clone())), Change::create(alias.clone(), Version::at(1))];
     assert_eq!(cost(away), (4, 3));
     let back = vec![Change::delete(&held(alias)), Change::create(addresses.clone(), Version::at(1))];

@@ -265,6 +265,79 @@ async fn every_key_of_another_writer_is_noticed_and_only_its_name_conflicts() {
 
 #[tokio::test]
 #[ignore = "needs etcd: set ETCD_BIN"]
+async fn a_deletion_notices_every_key_of_another_writer_and_takes_none_along() {
+    let etcd = Etcd::start();
+    let (provider, mut client) = (etcd.open(etcd.options(&["example.com"])).await, etcd.client().await);
+    for meddle in ["before", "between", "behind", "below", "changed", "deleted", "exact"] {
+        for addresses in [&["192.0.2.1"][..], &["192.0.2.1", "192.0.2.2"], &["192.0.2.1", "192.0.2.2", "192.0.2.3"]] {
+            let case = format!("{meddle} of {}", addresses.len());
+            let (www, other) = (format!("{meddle}.example.com"), format!("other-{meddle}.example.com"));
+            create(&provider, [a(&www, addresses), a(&other, &["192.0.2.1", "192.0.2.2"])]).await;
+            let snapshot = read(&provider).await;
+            let base = format!("/skydns/com/example/{meddle}");
+            let leaves: Vec<_> =
+                paths(&mut client).await.into_iter().filter(|key| key.starts_with(&format!("{base}/"))).collect();
+            match meddle {
+                "before" => put(&mut client, &format!("{base}/!"), "{}").await,
+                "between" => put(&mut client, &format!("{}+", leaves[0]), "{}").await,
+                "behind" => put(&mut client, &format!("{base}/x"), "{}").await,
+                "below" => put(&mut client, &format!("{}/x", leaves[0]), "{}").await,
+                "changed" => put(&mut client, leaves.last().unwrap(), "{}").await,
+                "deleted" => _ = client.delete(leaves.last().unwrap().as_str(), None).await.unwrap(),
+                _ => put(&mut client, &base, "{}").await,
+            }
+            let there = keys(&mut client).await;
+            let delete = |owner: &str| Change::delete(entry(&snapshot, owner, &RrType::A));
+            let applied = apply(&provider, [delete(&www), delete(&other)]).await;
+            assert!(outcome(&applied, &other, RrType::A).is_done(), "{case}: {applied:?}");
+            let left = keys(&mut client).await;
+            match outcome(&applied, &www, RrType::A) {
+                // What stands exactly at a name is no part of what goes, but then the name is no better known than before.
+                Outcome::Done(version) if meddle == "exact" && addresses.len() > 1 => {
+                    assert_eq!(left, [(base.clone(), "{}".to_owned())], "{case}");
+                    assert_eq!(version.revision, snapshot.version.revision, "{case}");
+                }
+                Outcome::Conflict => {
+                    let of_others = |(key, _): &&(String, String)| !key.contains("/other-");
+                    assert_eq!(left, there.iter().filter(of_others).cloned().collect::<Vec<_>>(), "{case}");
+                }
+                outcome => panic!("{case}: {outcome:?}"),
+            }
+            client.delete("/", Some(etcd_client::DeleteOptions::new().with_all_keys())).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs etcd: set ETCD_BIN"]
+async fn deletions_leave_what_else_is_ours_at_and_below_a_name() {
+    let etcd = Etcd::start();
+    let (provider, mut client) = (etcd.open(etcd.options(&["example.com"])).await, etcd.client().await);
+    let owner = |number| format!("s{number}.example.com");
+    let six = |number| claimed(set(&owner(number), &RrType::Aaaa, 180, &["2001:db8::1", "2001:db8::2"]));
+    let below = |number| a(&format!("x.{}", owner(number)), &["192.0.2.1"]);
+    let four = |number| a(&owner(number), &["192.0.2.1", "192.0.2.2"]);
+    let two_kinds = |number| if number % 2 == 0 { six(number) } else { below(number) };
+    create(&provider, (0..100).flat_map(|number| [four(number), two_kinds(number)])).await;
+    // As another writer of the same claim spells it.
+    let spelled = r#"{"ttl":180,"host":"192.0.2.1","group":"y.example.com","dns-syncd":{"claim":"fed","federation":"fed","clusters":["c1"]}}"#;
+    put(&mut client, &format!("/skydns/com/example/y/{}", leaf_of("192.0.2.1")), spelled).await;
+    let snapshot = read(&provider).await;
+    let gone = (0..100).map(owner).chain(["y.example.com".to_owned()]);
+    let gone: Vec<_> = gone.map(|owner| Change::delete(entry(&snapshot, &owner, &RrType::A))).collect();
+    let before = client.get("x", None).await.unwrap().header().unwrap().revision();
+    let applied = apply(&provider, gone).await;
+    assert!(applied.is_done(), "{applied:?}");
+    // Refused first, then in halves with every compare: no more than 31 names in a transaction.
+    let written = client.get("x", None).await.unwrap().header().unwrap().revision() - before;
+    assert!((4..=8).contains(&written), "{written}");
+    let left = read(&provider).await;
+    assert_eq!(left.len(), 100);
+    assert!((0..100).map(two_kinds).all(|kept| left.get(kept.set.key()).unwrap().data == kept));
+}
+
+#[tokio::test]
+#[ignore = "needs etcd: set ETCD_BIN"]
 async fn a_create_where_a_set_stands_is_a_conflict() {
     let etcd = Etcd::start();
     let provider = etcd.open(etcd.options(&["example.com"])).await;
@@ -454,7 +527,7 @@ async fn a_large_set_is_put_first_and_trimmed_after() {
 
 #[tokio::test]
 #[ignore = "needs etcd: set ETCD_BIN"]
-async fn ten_thousand_names_of_two_addresses_are_159_transactions() {
+async fn ten_thousand_names_of_two_addresses_come_and_go_in_159_transactions_each() {
     let etcd = Etcd::start();
     let (provider, mut client) = (etcd.open(etcd.options(&["example.com"])).await, etcd.client().await);
     let name = |number: usize| format!("s{number}.test.ufp.svc.example.com");
@@ -473,6 +546,11 @@ async fn ten_thousand_names_of_two_addresses_are_159_transactions() {
     assert_eq!(client.get("x", None).await.unwrap().header().unwrap().revision() - before, 17);
     let names: Vec<_> = (0..500).map(|number| crate::name(&name(number))).collect();
     assert_eq!(provider.read_names(&zone(), &names).await.unwrap().len(), 500);
+    let snapshot = read(&provider).await;
+    let before = client.get("x", None).await.unwrap().header().unwrap().revision();
+    assert!(apply(&provider, snapshot.iter().map(Change::delete)).await.is_done());
+    assert_eq!(client.get("x", None).await.unwrap().header().unwrap().revision() - before, 159);
+    assert!(keys(&mut client).await.is_empty());
 }
 
 #[tokio::test]

@@ -52,9 +52,8 @@ impl Api {
     }
 
     pub(super) async fn get(&self, key: &[u8], options: &GetOptions) -> Result<GetResponse, Failure> {
-        self.ask("reading keys", true, |client, _| {
-            let (mut kv, key, options) =
-                (client.kv_client().max_decoding_message_size(MAX_ANSWER), key, options.clone());
+        self.ask("reading keys", true, (key.to_vec(), options.clone()), |client, (key, options)| {
+            let mut kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
             async move { kv.get(key, Some(options)).await }
         })
         .await
@@ -71,10 +70,7 @@ impl Api {
     }
 
     async fn send(&self, doing: &str, idempotent: bool, txn: Txn) -> Result<TxnResponse, Failure> {
-        let mut txn = Some(txn);
-        self.ask(doing, idempotent, |client, is_last| {
-            // A copy of a full one is some thousand allocations, and most are sent once.
-            let txn = if is_last { txn.take() } else { txn.clone() }.unwrap_or_default();
+        self.ask(doing, idempotent, txn, |client, txn| {
             let mut kv = client.kv_client().max_decoding_message_size(MAX_ANSWER);
             async move { kv.txn(txn).await }
         })
@@ -82,8 +78,8 @@ impl Api {
     }
 
     pub(super) async fn watch(&self, key: &[u8], options: &WatchOptions) -> Result<WatchStream, Failure> {
-        self.ask("watching the zone", true, |client, _| {
-            let (mut watch, options) = (client.watch_client().max_decoding_message_size(MAX_ANSWER), options.clone());
+        self.ask("watching the zone", true, (key.to_vec(), options.clone()), |client, (key, options)| {
+            let mut watch = client.watch_client().max_decoding_message_size(MAX_ANSWER);
             async move { watch.watch(key, Some(options)).await }
         })
         .await
@@ -91,7 +87,7 @@ impl Api {
 
     /// A lease of so many seconds; gives its id.
     pub(super) async fn grant(&self, seconds: i64) -> Result<i64, Failure> {
-        let granted = self.ask("asking for a lease", false, |client, _| {
+        let granted = self.ask("asking for a lease", false, (), |client, ()| {
             let mut leases = client.lease_client();
             async move { leases.grant(seconds, None).await }
         });
@@ -100,7 +96,7 @@ impl Api {
 
     /// Ends a lease, and with it the keys that hang on it.
     pub(super) async fn revoke(&self, id: i64) -> Result<(), Failure> {
-        let revoked = self.ask("giving a lease up", true, |client, _| {
+        let revoked = self.ask("giving a lease up", true, (), |client, ()| {
             let mut leases = client.lease_client();
             async move { leases.revoke(id).await }
         });
@@ -109,7 +105,7 @@ impl Api {
 
     /// Renews a lease, and gives the stream for further renewals.
     pub(super) async fn keep_alive(&self, id: i64) -> Result<(LeaseKeeper, LeaseKeepAliveStream), Failure> {
-        self.ask("renewing a lease", true, |client, _| {
+        self.ask("renewing a lease", true, (), |client, ()| {
             let mut leases = client.lease_client();
             async move { leases.keep_alive(id).await }
         })
@@ -117,38 +113,54 @@ impl Api {
     }
 
     /// Sends a request; again to the next endpoint while it reaches none, and where it may be sent twice also over a
-    /// new connection. `request` is told when it is not asked again.
-    async fn ask<T, F>(
+    /// new connection. The last try takes the payload itself: a copy of a full transaction is some thousand allocations,
+    /// and most requests are tried once.
+    async fn ask<P: Clone, T, F>(
         &self,
         doing: &str,
         idempotent: bool,
-        mut request: impl FnMut(Client, bool) -> F,
+        payload: P,
+        request: impl Fn(Client, P) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut tries = self.options.endpoints.len() + usize::from(idempotent);
-        loop {
-            let answer = match self.connected(doing).await {
-                Ok(connected) => {
-                    match tokio::time::timeout(REQUEST_TIMEOUT, request(connected.client, tries <= 1)).await {
-                        Ok(Ok(answer)) => return Ok(answer),
-                        Ok(Err(cause)) => (Failure::new(doing, cause), Some(connected.number)),
-                        Err(_) => (Failure::timeout(doing), Some(connected.number)),
-                    }
-                }
-                Err(failure) => (failure, None),
-            };
-            let (failure, number) = answer;
-            if failure.broken {
-                self.forget(number).await;
-            }
-            tries = tries.saturating_sub(1);
-            let again = failure.unreached || idempotent && failure.error.kind() == ErrorKind::Unavailable;
-            if !again || tries == 0 {
-                return Err(if failure.unreached { self.nowhere(doing, &failure) } else { failure });
+        let tries = self.options.endpoints.len() + usize::from(idempotent);
+        for _ in 1..tries {
+            match self.once(doing, || payload.clone(), &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if failure.unreached => {}
+                Err(failure) if idempotent && failure.error.kind() == ErrorKind::Unavailable => {}
+                Err(failure) => return Err(failure),
             }
         }
+        let answer = self.once(doing, || payload, &request).await;
+        answer.map_err(|failure| if failure.unreached { self.nowhere(doing, &failure) } else { failure })
+    }
+
+    async fn once<P, T, F>(
+        &self,
+        doing: &str,
+        payload: impl FnOnce() -> P,
+        request: &impl Fn(Client, P) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let (failure, number) = match self.connected(doing).await {
+            Ok(Connected { client, number }) => {
+                match tokio::time::timeout(REQUEST_TIMEOUT, request(client, payload())).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(cause)) => (Failure::new(doing, cause), Some(number)),
+                    Err(_) => (Failure::timeout(doing), Some(number)),
+                }
+            }
+            Err(failure) => (failure, None),
+        };
+        if failure.broken {
+            self.forget(number).await;
+        }
+        Err(failure)
     }
 
     async fn connected(&self, doing: &str) -> Result<Connected, Failure> {

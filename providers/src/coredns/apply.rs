@@ -17,7 +17,7 @@ use super::CoreDns;
 use super::convert;
 use super::error::{Failure, Says, error};
 use super::later::Late;
-use super::plan::{self, NamePlan, Occupied};
+use super::plan::{self, NamePlan, Occupied, newer};
 use super::read::Reading;
 use super::wire::Layout;
 
@@ -45,7 +45,7 @@ impl CoreDns {
         for _ in 0..ROUNDS {
             let mut plans = Vec::new();
             for (owner, changes_there) in &names {
-                match plan::name(layout, owner, changes_there, occupied.get(owner)) {
+                match plan::name(layout, owner, changes_there, occupied.get(owner), &self.crowd) {
                     Ok(plan) => plans.push(plan),
                     Err((culprit, error)) => return Ok(refused(changes, &culprit, error)),
                 }
@@ -55,7 +55,9 @@ impl CoreDns {
             if let Some(over) = total.over(&limits.batch) {
                 return Err(error(ErrorKind::LimitExceeded, format!("applying a batch that is too large: {over}")));
             }
-            let txn = first_transaction(&plans, &occupied, context.fence.as_ref(), limits.batch.operations);
+            // A transaction in another one may have as many compares and operations as the other has left.
+            let may_ask = total.compares < limits.batch.compares && total.operations < limits.batch.operations;
+            let txn = first_transaction(&plans, &occupied, context.fence.as_ref(), limits.batch.operations, may_ask);
             let answer = match self.api.write("applying a batch", txn).await {
                 Ok(answer) => answer,
                 Err(failure) => return self.failed(changes, failure, &limits.batch),
@@ -63,6 +65,7 @@ impl CoreDns {
             let revision = answer.header().map_or(0, |header| header.revision().unsigned_abs());
             if answer.succeeded() {
                 let batch = limits.batch;
+                note_outdated(&mut plans, answer.op_responses(), batch.operations, may_ask);
                 return Ok(self.finish(changes, plans, context, revision, batch).await);
             }
             let seen = self.witnesses(&plans, context.fence.as_ref()).await?;
@@ -73,6 +76,10 @@ impl CoreDns {
                     if !stale.is_empty() {
                         return Ok(conflicts(changes, &stale));
                     }
+                }
+                Verdict::Crowded(owners) => {
+                    self.crowd.add(owners);
+                    refused_without_reason += 1;
                 }
                 // What stood in the way went before it was looked for.
                 Verdict::Holds => refused_without_reason += 1,
@@ -177,6 +184,7 @@ impl CoreDns {
             changes.changes().find(|change| change.key == *key).is_some_and(|change| change.after.is_none())
         };
         for plan in &mut plans {
+            self.crowd.remove(&plan.owner);
             let (trim, settle) = late.remove(&plan.owner).unwrap_or_default();
             for place in 0..plan.details.len() {
                 let key = plan.details[place].0.clone();
@@ -202,14 +210,28 @@ fn first_transaction(
     occupied: &BTreeMap<Fqdn, Occupied>,
     fence: Option<&Fence>,
     limit: u64,
+    may_ask: bool,
 ) -> Txn {
     let mut compares: Vec<_> = fence.map(fence_compare).into_iter().collect();
     let mut operations = Vec::new();
     for plan in plans {
         compares.extend(plan.compares(occupied.get(&plan.owner)));
-        operations.extend(plan.operations(limit));
+        operations.extend(plan.operations(limit, may_ask));
     }
     Txn::new().when(compares).and_then(operations)
+}
+
+/// Notes where what stands exactly at a name is newer than it was known, or was not asked.
+fn note_outdated(plans: &mut [NamePlan], answers: Vec<TxnOpResponse>, limit: u64, asked: bool) {
+    if !plans.iter().any(NamePlan::asks_exact) {
+        return;
+    }
+    let mut answers = answers.into_iter();
+    for plan in plans {
+        let last = (0..plan.operations_count(limit)).filter_map(|_| answers.next()).last();
+        let is_known = matches!(last, Some(TxnOpResponse::Txn(answer)) if answer.succeeded());
+        plan.outdated = plan.asks_exact() && !(asked && is_known);
+    }
 }
 
 enum Verdict {
@@ -217,6 +239,8 @@ enum Verdict {
     Conflicts(BTreeSet<Fqdn>),
     /// These hold keys of others, which the caller knows of: none is newer than the revision.
     Occupied(BTreeMap<Fqdn, u64>),
+    /// All is as the caller knows it, but these may hold keys that their plans do not.
+    Crowded(BTreeSet<Fqdn>),
     /// By now nothing stands in the way.
     Holds,
 }
@@ -236,13 +260,16 @@ fn judge(
         let why = format!("applying a batch: the leadership at `{}` has passed to somebody else", fence.key);
         return Err(error(ErrorKind::PermissionDenied, why));
     }
-    let (mut conflicts, mut others) = (BTreeSet::new(), BTreeMap::new());
+    let (mut conflicts, mut others, mut divided) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     for plan in plans {
         let (exact, below) = (seen.next(), seen.next());
         let (Some(exact), Some(below)) = (exact, below) else {
             return Err(error(ErrorKind::Protocol, "applying a batch: etcd left out part of its answer"));
         };
         let guard = &plan.guard;
+        if plan.is_divided() {
+            divided.push((&plan.owner, below.kvs().len() != guard.old.len()));
+        }
         let known = |kv: &etcd_client::KeyValue| kv.mod_revision() < newer(guard.revision);
         let has = |key: &String| {
             let at = below.kvs().iter().chain(exact.kvs()).any(|kv| kv.key() == key.as_bytes());
@@ -268,6 +295,13 @@ fn judge(
         // Only a compare that no witness stands for can have failed: leaves of the apex in v1's place.
         (true, true) if plans.iter().any(|plan| plan.owner == layout.apex) => {
             Ok(Verdict::Conflicts(BTreeSet::from([layout.apex.clone()])))
+        }
+        (true, true) if !divided.is_empty() => {
+            let known = |(_, is_crowded): &&(&Fqdn, bool)| *is_crowded;
+            let crowded: BTreeSet<_> = divided.iter().filter(known).map(|(owner, _)| (*owner).clone()).collect();
+            // None has more keys: one of them has another value, in a spelling that says the same.
+            let all = || divided.iter().map(|(owner, _)| (*owner).clone()).collect();
+            Ok(Verdict::Crowded(if crowded.is_empty() { all() } else { crowded }))
         }
         (true, true) => Ok(Verdict::Holds),
         (false, _) => Ok(Verdict::Conflicts(conflicts)),
@@ -297,10 +331,6 @@ pub(super) fn gets(answers: Vec<TxnOpResponse>) -> Vec<GetResponse> {
         _ => None,
     };
     answers.into_iter().filter_map(get).collect()
-}
-
-pub(super) fn newer(revision: u64) -> i64 {
-    i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 pub(super) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> u64 {

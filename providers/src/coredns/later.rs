@@ -8,9 +8,9 @@ use dnsprovider::{ErrorKind, Fence, Fqdn, Outcome, RrKey, Version};
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
 
 use super::CoreDns;
-use super::apply::{fence_compare, fence_holds, fence_witness, gets, newer, revision_of};
+use super::apply::{fence_compare, fence_holds, fence_witness, gets, revision_of};
 use super::error::{Failure, error};
-use super::plan::NamePlan;
+use super::plan::{NamePlan, newer};
 
 impl CoreDns {
     /// Deletes the old records of sets that were put first.

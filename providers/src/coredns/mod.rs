@@ -19,6 +19,7 @@ mod apply;
 mod config;
 mod convert;
 mod credential;
+mod crowd;
 mod error;
 mod later;
 mod leadership;
@@ -47,6 +48,7 @@ pub use self::config::{Options, SCHEMA, TlsFiles};
 pub use self::leadership::{LeaderKey, LeaderSeat};
 
 use self::api::Api;
+use self::crowd::Crowd;
 use self::error::{NAME, error};
 use self::read::Ahead;
 use self::wire::Layout;
@@ -95,6 +97,7 @@ async fn connect_or_wait(options: Options, mode: OpenMode) -> Result<CoreDns, Er
 pub struct CoreDns {
     api: Arc<Api>,
     ahead: Ahead,
+    crowd: Crowd,
     layouts: Vec<Layout>,
     max_operations: AtomicU64,
     max_octets: AtomicU64,
@@ -129,6 +132,7 @@ impl CoreDns {
         Ok(Self {
             api: Arc::new(Api::new(options)),
             ahead: Ahead::default(),
+            crowd: Crowd::default(),
             layouts,
             max_operations: AtomicU64::new(MAX_OPERATIONS),
             max_octets: AtomicU64::new(MAX_OCTETS),
@@ -207,14 +211,15 @@ impl DnsProvider for CoreDns {
 
     /// For each name of the unit the compares of `plan`'s table, its puts and its deletes.
     ///
-    /// A name created with n records costs 2 compares and n operations: 63 names with two addresses in a transaction.
+    /// A name created with n records costs 2 compares and n operations, one that goes n of each: 63 names with two
+    /// addresses in a transaction.
     /// The deletes of a set that does not fit in one transaction, and a CNAME that gives way to addresses, are not
     /// counted: they are done in later transactions of the same call, which takes [`Options::settle`] longer.
     fn cost(&self, unit: &Unit) -> Cost {
         let limit = self.max_operations.load(Ordering::Relaxed);
         let cost = |owner: &Fqdn, changes: &[&Change]| {
             let layout = self.layouts.iter().find(|layout| layout.holds(owner))?;
-            short::cost(layout, owner, changes, limit)
+            short::cost(layout, owner, changes, limit, &self.crowd)
         };
         // What cannot be planned is refused by `apply`, unsent.
         if let [change] = unit.changes.as_slice() {

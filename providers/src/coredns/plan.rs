@@ -8,9 +8,16 @@
 //! | no leaf | all keys below: none (1); exactly there: none, or there and not newer than R (1 or 2) |
 //! | a leaf | all keys below: not newer than R (1); exactly there: not newer than R (1 or 2); each old leaf: there (1 each) |
 //! | a leaf, and a set is created beside it | as above; each new leaf: not there (1 each) |
+//! | only leaves that go now | all keys from the name or a leaf up to the next leaf: there, with the value of this one (1 each); of a name with one leaf, exactly there: not newer than R (1) |
 //!
 //! A range of keys cannot be compared for deletions, hence the single ones
-//! (etcd server/etcdserver/txn, `applyCompare`).
+//! (etcd server/etcdserver/txn, `applyCompare`). Where a range holds one key it can: a compare of values fails without
+//! a key, and for every key with another value. So the leaves of a name that goes divide its keys among them, and as
+//! many names are deleted in a transaction as are created in one. It is wrong about names with keys that the plan does
+//! not know of (another family, names below); these are remembered ([`super::crowd`]) and take the longer way. What
+//! stands exactly at the name is none of the sets that go: where it is not compared it is asked
+//! ([`NamePlan::operations`]), and its being newer leaves the name as known as it was.
+//!
 //! A record that an update adds is not compared: every other leaf that stood there when the set was read is known
 //! ([`Detail::beside`]), and none is newer. One gap is left, two addresses of different families with one hash (1 in
 //! 2^32): the later takes the key of the earlier, whose set the next read shows as changed.
@@ -20,9 +27,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dnsprovider::{Change, ClaimedSet, Cost, Error, ErrorKind, Fqdn, RecordData, RrKey, RrType, Version};
-use etcd_client::{Compare, CompareOp, GetOptions, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
 
 use super::convert::{Detail, default_place};
+use super::crowd::Crowd;
 use super::error::error;
 use super::short;
 use super::wire::{Layout, Mark, Message, Text, end_below, without_dot};
@@ -40,6 +48,8 @@ pub(super) struct NamePlan {
     pub(super) deletes: Vec<String>,
     /// The key exactly at the name, to be deleted when no query can be on its way between addresses and CNAME.
     pub(super) settle: Option<String>,
+    /// What stands exactly at the name is newer than the revision of the guard.
+    pub(super) outdated: bool,
     /// For each change, in order, what its version will say beside the revision.
     pub(super) details: Vec<(RrKey, Detail)>,
 }
@@ -62,6 +72,8 @@ pub(super) struct Guard {
     pub(super) old: Vec<String>,
     /// Keys that must not be there.
     pub(super) new: Vec<String>,
+    /// The values of `old`, one for each, where these are all keys below the name that the plan knows of, and all go.
+    pub(super) values: Vec<String>,
 }
 
 /// What a look at a name showed that was believed bare.
@@ -80,14 +92,18 @@ pub(super) fn name(
     owner: &Fqdn,
     changes: &[&Change],
     occupied: Option<&Occupied>,
+    crowd: &Crowd,
 ) -> Result<NamePlan, (RrKey, Error)> {
     check(layout, owner, changes)?;
-    if let (&[change], None) = (changes, occupied)
-        && let Some(plan) = short::plan(layout, change)
-    {
-        return Ok(plan);
+    let short = match (changes, occupied) {
+        (&[change], None) => short::plan(layout, change),
+        _ => None,
+    };
+    let mut plan = short.map_or_else(|| general(layout, owner, changes, occupied), Ok)?;
+    if crowd.holds(owner) {
+        plan.guard.values.clear();
     }
-    general(layout, owner, changes, occupied)
+    Ok(plan)
 }
 
 /// Plans any changes of one name, as [`name`] has checked them.
@@ -184,6 +200,12 @@ pub(super) fn general(
     let befores = changes.iter().filter(|change| change.before.is_some());
     let read = |change: &&Change| change.version.revision;
     let revision = befores.map(read).min().or_else(|| changes.iter().map(read).min()).unwrap_or(0);
+    let all_go = puts.is_empty() && kept.is_empty() && !had_exact && occupied.is_none();
+    let values = if all_go && changes.iter().all(|change| change.version.detail.is_none()) {
+        values_of(changes.iter().zip(&old))
+    } else {
+        Vec::new()
+    };
     let guard = Guard {
         revision,
         was_bare,
@@ -192,6 +214,7 @@ pub(super) fn general(
         no_exact: !had_exact && was_bare,
         old: old_leaves.iter().copied().filter(|leaf| !leaf.is_empty()).map(key_of).collect(),
         new: if was_bare { Vec::new() } else { new },
+        values,
     };
     Ok(NamePlan {
         owner: owner.clone(),
@@ -199,6 +222,7 @@ pub(super) fn general(
         puts: puts.into_iter().map(|(leaf, value)| (key_of(&leaf), value)).collect(),
         deletes,
         settle: waits.then(|| path.clone()),
+        outdated: false,
         details: plan_details,
         path: format!("{path}/{}", layout.leaves(owner)),
         exact: path,
@@ -257,6 +281,18 @@ pub(super) fn value_of<'a>(held: &'a ClaimedSet, index: usize) -> Option<String>
     Some(serde_json::to_string(&message.with_record(record)?).expect("strings and numbers can be written as JSON"))
 }
 
+/// The values of the keys of sets, in the order of the keys; none where one cannot be written.
+fn values_of<'a>(sets: impl Iterator<Item = (&'a &'a Change, &'a Vec<(usize, String)>)>) -> Vec<String> {
+    let mut values = BTreeMap::new();
+    for (change, places) in sets {
+        for (index, leaf) in places {
+            let Some(value) = change.before.as_ref().and_then(|held| value_of(held, *index)) else { return Vec::new() };
+            values.insert(leaf.as_str(), value);
+        }
+    }
+    values.into_values().collect()
+}
+
 /// `leaf`, or where another record has it `leaf-2`, `leaf-3`, …: FNV-1a of 32 bits collides.
 fn free(leaf: &str, used: &mut BTreeSet<String>) -> String {
     let suffixed = (2..).map(|number| format!("{leaf}-{number}"));
@@ -265,6 +301,11 @@ fn free(leaf: &str, used: &mut BTreeSet<String>) -> String {
 }
 
 //----------- requests -------------------------------------------------------
+
+/// The revision after `revision`, as etcd has them.
+pub(super) fn newer(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1)
+}
 
 impl NamePlan {
     /// The name's keys as a range.
@@ -281,8 +322,16 @@ impl NamePlan {
     /// The conditions under which the first transaction of this name is done.
     pub(super) fn compares(&self, occupied: Option<&Occupied>) -> Vec<Compare> {
         let guard = &self.guard;
-        let newer = |revision: u64| i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1);
         let (from, to) = self.below();
+        if self.is_divided() {
+            let ends = guard.old.iter().skip(1).map(|key| key.clone().into_bytes()).chain([to]);
+            let begins = std::iter::once(from).chain(guard.old.iter().skip(1).map(|key| key.clone().into_bytes()));
+            let part = |((begin, end), value): ((Vec<u8>, Vec<u8>), &String)| {
+                Compare::value(begin, CompareOp::Equal, value.clone()).with_range(end)
+            };
+            let parts = begins.zip(ends).zip(&guard.values).map(part);
+            return parts.chain((!self.asks_exact()).then(|| self.exact_is_known())).collect();
+        }
         let below = match occupied {
             Some(occupied) => newer(occupied.revision),
             None if guard.was_bare => 1,
@@ -300,11 +349,41 @@ impl NamePlan {
         compares
     }
 
+    /// True where each leaf is compared with its part of the name.
+    pub(super) fn is_divided(&self) -> bool {
+        !self.guard.values.is_empty()
+    }
+
+    /// True where what stands exactly at the name is no condition, but wanted to be known.
+    pub(super) fn asks_exact(&self) -> bool {
+        self.guard.values.len() > 1
+    }
+
+    fn exact_is_known(&self) -> Compare {
+        Compare::mod_revision(self.exact(), CompareOp::Less, newer(self.guard.revision))
+    }
+
     /// Puts and deletes of the first transaction, given how many operations one may have.
-    pub(super) fn operations(&self, limit: u64) -> Vec<TxnOp> {
+    ///
+    /// Where it [asks](Self::asks_exact) and `may_ask`, the last one is a transaction of its own that deletes in any
+    /// case, and succeeds when what stands exactly at the name is not newer than it was known.
+    pub(super) fn operations(&self, limit: u64, may_ask: bool) -> Vec<TxnOp> {
         let puts = self.puts.iter().map(|(key, value)| TxnOp::put(key.clone(), value.clone(), None));
         let deletes = self.deletes.iter().filter(|_| !self.trims(limit)).map(|key| TxnOp::delete(key.clone(), None));
-        puts.chain(deletes).collect()
+        let mut operations: Vec<_> = puts.chain(deletes).collect();
+        if may_ask
+            && self.asks_exact()
+            && let Some(last) = operations.pop()
+        {
+            let asking = Txn::new().when([self.exact_is_known()]).and_then([last.clone()]).or_else([last]);
+            operations.push(TxnOp::txn(asking));
+        }
+        operations
+    }
+
+    /// How many [`operations`](Self::operations) there are.
+    pub(super) fn operations_count(&self, limit: u64) -> usize {
+        self.puts.len() + if self.trims(limit) { 0 } else { self.deletes.len() }
     }
 
     /// True when old and new records do not fit in one transaction: the new are put first, the old deleted after.
@@ -323,17 +402,24 @@ impl NamePlan {
 
     pub(super) fn cost(&self, limit: u64) -> Cost {
         let guard = &self.guard;
-        let compares = 2 + usize::from(guard.had_exact) + guard.old.len() + guard.new.len();
-        let operations = self.puts.len() + if self.trims(limit) { 0 } else { self.deletes.len() };
+        let compares = if self.is_divided() {
+            guard.old.len().max(2)
+        } else {
+            2 + usize::from(guard.had_exact) + guard.old.len() + guard.new.len()
+        };
+        let operations = self.operations_count(limit);
         // Protobuf needs up to 16 octets around each text; the two witnesses and the range name the path again.
         let per_key = self.path.len() + 40;
         let puts: usize = self.puts.iter().map(|(key, value)| key.len() + value.len() + 24).sum();
-        let octets = puts + (compares + self.deletes.len() + 5) * per_key;
+        // A part of the name ends at a key too, and who asks deletes in two ways.
+        let parts: usize = guard.values.iter().map(|value| value.len() + per_key).sum();
+        let octets = puts + parts + (compares + self.deletes.len() + 7) * per_key;
         Cost { operations: operations as u64, compares: compares as u64, octets: octets as u64, ..Cost::default() }
     }
 
     /// What the set with this key is known as after a write at `revision`.
     pub(super) fn version(&mut self, place: usize, revision: u64) -> Version {
+        let revision = if self.outdated { self.guard.revision } else { revision };
         std::mem::take(&mut self.details[place].1).into_version(revision)
     }
 }

@@ -5,6 +5,7 @@
 use dnsprovider::{Change, ClaimedSet, Cost, Fqdn, RecordData, RrType};
 
 use super::convert::{Detail, default_place};
+use super::crowd::Crowd;
 use super::plan::{self, Guard, NamePlan, value_of};
 use super::wire::Layout;
 
@@ -33,6 +34,7 @@ pub(super) fn plan(layout: &Layout, change: &Change) -> Option<NamePlan> {
         no_exact: change.before.is_none(),
         old: Vec::new(),
         new: Vec::new(),
+        values: Vec::new(),
     };
     let (mut puts, mut deletes) = (Vec::new(), Vec::new());
     if change.before.is_none() {
@@ -40,6 +42,12 @@ pub(super) fn plan(layout: &Layout, change: &Change) -> Option<NamePlan> {
         puts = keys.into_iter().zip(values).collect();
         puts.sort_unstable();
     } else {
+        if !had_exact {
+            let mut order: Vec<_> = (0..keys.len()).collect();
+            order.sort_unstable_by(|a, b| keys[*a].cmp(&keys[*b]));
+            let values = order.into_iter().map(|index| value_of(held, index)).collect::<Option<_>>();
+            guard.values = values.unwrap_or_default();
+        }
         deletes = keys;
         deletes.sort_unstable();
         guard.old = if had_exact { Vec::new() } else { deletes.clone() };
@@ -52,6 +60,7 @@ pub(super) fn plan(layout: &Layout, change: &Change) -> Option<NamePlan> {
         puts,
         deletes,
         settle: None,
+        outdated: false,
         details: vec![(change.key.clone(), Detail::default())],
     })
 }
@@ -68,14 +77,15 @@ fn alone(change: &Change) -> Option<&ClaimedSet> {
 ///
 /// Of changes that have a short [`plan`] the operations are counted without making them, and their octets are not less than they will
 /// be: this is asked for each name more than once.
-pub(super) fn cost(layout: &Layout, owner: &Fqdn, changes: &[&Change], limit: u64) -> Option<Cost> {
+pub(super) fn cost(layout: &Layout, owner: &Fqdn, changes: &[&Change], limit: u64, crowd: &Crowd) -> Option<Cost> {
     if let &[change] = changes
+        && !crowd.holds(owner)
         && let Some(cost) = counted(layout, change, limit)
     {
         plan::check(layout, owner, changes).ok()?;
         return Some(cost);
     }
-    Some(plan::name(layout, owner, changes, None).ok()?.cost(limit))
+    Some(plan::name(layout, owner, changes, None, crowd).ok()?.cost(limit))
 }
 
 /// The cost of a [`plan`] without making it.
@@ -98,14 +108,15 @@ pub(super) fn counted(layout: &Layout, change: &Change, limit: u64) -> Option<Co
     let (operations, compares) = match (&change.before, held.set.rr_type()) {
         (None, _) => (records.len(), 2),
         (Some(_), RrType::Cname) => (1, 3),
-        (Some(_), _) => (records.len(), 2 + records.len()),
+        (Some(_), _) => (records.len(), records.len().max(2)),
     };
-    let puts = match change.before {
-        None => (0..records.len()).map(|index| key + value_octets(held, index) + 24).sum(),
-        Some(_) => 0,
+    // Put, or compared.
+    let values: usize = match (&change.before, held.set.rr_type()) {
+        (Some(_), RrType::Cname) => 0,
+        _ => (0..records.len()).map(|index| key + value_octets(held, index) + 40).sum(),
     };
     let deletes = if change.before.is_some() { operations } else { 0 };
-    let octets = puts + (compares + deletes + 5) * (key + 40);
+    let octets = values + (compares + deletes + 7) * (key + 40);
     Some(Cost { operations: operations as u64, compares: compares as u64, octets: octets as u64, ..Cost::default() })
 }
 

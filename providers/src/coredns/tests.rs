@@ -11,6 +11,7 @@ use dnsprovider::{
 use proptest::prelude::*;
 
 use super::convert::{self, Keys, Stored};
+use super::crowd::Crowd;
 use super::plan;
 use super::short;
 use super::wire::{Layout, leaf};
@@ -158,7 +159,7 @@ fn a_set_with_two_ttls_has_the_smaller_and_differs_from_what_credits_it() {
     let credits: Credits = Arc::new(["c".into()]);
     after.claim.as_mut().unwrap().credits = Arc::new([credits.clone(), credits]);
     let owner = name("www.example.com");
-    let plan = plan::name(&layout(), &owner, &[&Change::update(&held, after)], None).unwrap();
+    let plan = plan::name(&layout(), &owner, &[&Change::update(&held, after)], None, &Crowd::default()).unwrap();
     assert_eq!(plan.puts, [("/skydns/com/example/www/2".to_owned(), key("192.0.2.2", 60))]);
     assert!(plan.deletes.is_empty());
 }
@@ -175,7 +176,7 @@ fn only_keys_that_change_are_written_and_claims_of_others_stay() {
     assert_eq!(held.iter().map(|entry| entry.data.claim_name().unwrap()).collect::<Vec<_>>(), ["ours", "theirs"]);
     let plan = |entry: &Entry, after: Option<ClaimedSet>| {
         let change = Change { after, ..Change::delete(entry) };
-        plan::name(&layout(), &name("www.example.com"), &[&change], None).unwrap()
+        plan::name(&layout(), &name("www.example.com"), &[&change], None, &Crowd::default()).unwrap()
     };
     let same = plan(&held[0], Some(held[0].data.clone()));
     assert_eq!((same.puts.len(), same.deletes.len()), (0, 0));
@@ -224,7 +225,7 @@ proptest! {
         prop_assume!(layout.holds(held.set.owner()) && *held.set.owner() != layout.apex);
         let owner = held.set.owner().clone();
         let create = Change::create(held.clone(), Version::at(1));
-        let plan = plan::name(&layout, &owner, &[&create], None).unwrap();
+        let plan = plan::name(&layout, &owner, &[&create], None, &Crowd::default()).unwrap();
         let keys: Keys = plan.puts.iter()
             .map(|(key, value)| (key.clone().into_bytes(), Stored { value: value.clone().into_bytes(), modified: 1 }))
             .collect();
@@ -234,7 +235,7 @@ proptest! {
         prop_assert_eq!(entries[0].blocks, Blocks::AsDns);
         // And taking it away leaves nothing.
         let delete = Change::delete(&entries[0]);
-        let plan = plan::name(&layout, &owner, &[&delete], None).unwrap();
+        let plan = plan::name(&layout, &owner, &[&delete], None, &Crowd::default()).unwrap();
         let deleted: BTreeSet<_> = plan.deletes.into_iter().map(String::into_bytes).collect();
         prop_assert_eq!(deleted, keys.keys().cloned().collect::<BTreeSet<_>>());
     }
