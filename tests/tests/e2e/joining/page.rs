@@ -1,5 +1,5 @@
-//! `dns-syncd/docs/joining.md` as a new reader walks it: every command of its code blocks in turn, with other addresses and
-//! a namespace besides.
+//! `dns-syncd/docs/joining.md` as a new reader walks it: every command of the code blocks about the way in and out, with
+//! other addresses and a namespace besides.
 
 use dns_conformance::servers::{CoreDns, KubeUser};
 use serde_json::json;
@@ -21,10 +21,17 @@ const COREDNS: &str = "192.0.2.53:53";
 const IN_EU: &str = "192.0.2.1";
 const IN_US: &str = "198.51.100.1";
 
-/// Language and text of the code blocks.
+/// Where the page leads in, and out again.
+const SECTIONS: [&str; 2] = ["\n## In five minutes\n", "\n## When a cluster leaves, or is gone\n"];
+
+/// Language and text of the code blocks there.
 fn blocks() -> Vec<(&'static str, &'static str)> {
-    let fenced = PAGE.split("```").skip(1).step_by(2);
-    fenced.map(|block| block.split_once('\n').unwrap()).collect()
+    let section = |title: &str| {
+        let (_, rest) = PAGE.split_once(title).unwrap_or_else(|| panic!("there is no section {title}"));
+        let text = rest.split("\n## ").next().unwrap();
+        text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap()).collect::<Vec<_>>()
+    };
+    SECTIONS.into_iter().flat_map(section).collect()
 }
 
 /// The reader's kubeconfig: `eu` is the host cluster here.

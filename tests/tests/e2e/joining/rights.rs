@@ -39,7 +39,7 @@ fn rights(namespace: Option<&'static str>, rows: &[Row]) -> Vec<Right> {
     rows.iter().flat_map(right).collect()
 }
 
-/// What `init` needs in the host: the objects that it writes, and what it grants to the daemon.
+/// What `init` needs in the host with a Lease: the objects that it writes, and what it grants to the daemon.
 fn of_init() -> Vec<Right> {
     let own: &[&str] = &["get", "create", "patch"];
     rights(
@@ -59,6 +59,11 @@ fn of_init() -> Vec<Right> {
             ("coordination.k8s.io", "leases", Some(FEDERATION), &["get", "update"]),
         ],
     )
+}
+
+/// What it may look for besides: objects that it writes with other settings alone.
+fn looked_for_by_init() -> Vec<Right> {
+    rights(None, &[("", "services", None, &["get"])])
 }
 
 /// What `join` and `unjoin` need in the host.
@@ -203,8 +208,9 @@ async fn init_needs_the_rights_of_its_page_and_no_others() {
     std::fs::write(stage.path("lease.conf"), "[Leader]\nkind = lease\n").unwrap();
     let lease = stage.path("lease.conf").display().to_string();
     let init = stage.init().replace("context=host", "context=host-plain") + " --config=" + &lease;
-    let all = of_init();
-    for lost in &all {
+    let needed = of_init();
+    let all = [needed.as_slice(), &looked_for_by_init()].concat();
+    for lost in &needed {
         grant_without(&stage.host, &all, lost).await;
         let ended = stage.alone(&init).await;
         assert!(ended.code == 1 && lost.is_said(&ended, "host-plain"), "without {lost:?}: {ended:?}");
@@ -240,11 +246,13 @@ async fn join_and_unjoin_need_the_rights_of_their_page_and_no_others() {
     let mut stage = Stage::new().await;
     let init = stage.init();
     stage.does(&init).await;
-    let (host, member) = (in_host(), in_member());
+    let (host, needed) = (in_host(), in_member());
+    let away = rights(None, &[("", "namespaces", Some(NAMESPACE), &["delete"])]);
+    let member = [needed.as_slice(), &away].concat();
     grant(&stage.host, &host, &host).await;
 
     // In the member; nobody waits for pods.
-    for lost in &member {
+    for lost in &needed {
         grant_without(&stage.us, &member, lost).await;
         assert_missed(&mut stage, lost, "us-plain", 0).await;
     }
@@ -282,13 +290,11 @@ async fn join_and_unjoin_need_the_rights_of_their_page_and_no_others() {
 
     // Who may look takes it away, when they may do that as well.
     let look = rights(None, &[("*", "*", None, &["list"])]);
-    let away = rights(None, &[("", "namespaces", Some(NAMESPACE), &["delete"])]);
-    more.extend(look.iter().chain(&away));
-    let given = |others: &[&[Right]]| [&[member.as_slice()], others].concat().concat();
-    grant(&stage.us, &more, &given(&[&look])).await;
+    more.extend(&look);
+    grant(&stage.us, &more, &[needed.as_slice(), &look].concat()).await;
     let ended = stage.run(&format!("unjoin {words}")).await;
     assert!(ended.code == 1 && away[0].is_said(&ended, "us-plain"), "{ended:?}");
-    grant(&stage.us, &more, &given(&[&look, &away])).await;
+    grant(&stage.us, &more, &[member.as_slice(), &look].concat()).await;
     stage.does(&format!("unjoin {words}")).await;
     stage.until_unmarked("us").await;
 }
