@@ -31,13 +31,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,50000")]
     names: Vec<u32>,
     /// Addresses of each name: 1, 2 or both
-    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_delimiter = ',', default_value = "2")]
     addresses: Vec<u32>,
     /// Rounds of ours and of the limit
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Rounds of the peer up to 10,000 names; above, one, because it takes minutes
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 1)]
     peer_rounds: usize,
     /// Measure without the peer
     #[arg(long)]
@@ -112,7 +112,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.names.iter().flat_map(|names| arguments.addresses.iter().map(move |n| (names, n)))
     {
         ensure!((1..=2).contains(&addresses), "--addresses: {addresses} is neither 1 nor 2");
-        let fleet = Fleet { services: names, clusters: addresses, edition: Edition::First };
+        let fleet = Fleet { services: names, clusters: addresses, zones: 1, edition: Edition::First };
         let peer_rounds = if names > 10_000 { arguments.peer_rounds.min(1) } else { arguments.peer_rounds };
         for round in 0..arguments.rounds {
             eprintln!("etcd: {names} names of {addresses}, round {} of {}", round + 1, arguments.rounds);
@@ -130,6 +130,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         part: "etcd",
         machine: machine.ended(),
         text: outcome.text(),
+        budgets: outcome.budgets(),
         pictures: outcome.pictures(),
         data: outcome,
     };

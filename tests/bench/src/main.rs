@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "tables are what this program is for")]
 
+mod budget;
 mod child;
 mod etcd;
 mod growth;

@@ -10,12 +10,14 @@ const TTL: u32 = 180;
 /// Services are spread over so many namespaces.
 const NAMESPACES: u32 = 50;
 
-/// Services in one or two clusters. The clusters lie in two zones of one region.
+/// Services in one or two clusters of one region, each in zones of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fleet {
     pub(crate) services: u32,
     /// 1 or 2: so many addresses has each service, one in each cluster.
     pub(crate) clusters: u32,
+    /// Zones of each cluster.
+    pub(crate) zones: u32,
     pub(crate) edition: Edition,
 }
 
@@ -56,13 +58,29 @@ impl Fleet {
             .map(move |number| Service { number, moved: self.edition == Edition::Changed && number % 100 == 0 })
     }
 
+    /// The zones of a cluster.
+    fn zones_of(self, cluster: u32) -> impl Iterator<Item = String> {
+        (cluster * self.zones..(cluster + 1) * self.zones).map(|zone| format!("z{zone}"))
+    }
+
+    /// Names with all levels.
+    pub(crate) fn names(self) -> u32 {
+        self.services * (2 + self.clusters * self.zones)
+    }
+
+    /// Addresses of all names with all levels: the global name and the region's have one of each cluster.
+    pub(crate) fn addresses(self) -> u32 {
+        self.services * self.clusters * (2 + self.zones)
+    }
+
     /// The dump as JSON without a space, as compact as it can be.
     pub(crate) fn json(self) -> String {
         let mut text = r#"{"apiVersion":"v1","kind":"List","items":["#.to_owned();
         for cluster in 0..self.clusters {
+            let zones = self.zones_of(cluster).map(|zone| format!(r#""{zone}""#)).collect::<Vec<_>>().join(",");
             _ = write!(
                 text,
-                r#"{{"apiVersion":"federation/v1beta1","kind":"Cluster","metadata":{{"name":"c{cluster}"}},"status":{{"conditions":[{{"type":"Ready","status":"True"}}],"region":"r","zones":["z{cluster}"]}}}},"#
+                r#"{{"apiVersion":"federation/v1beta1","kind":"Cluster","metadata":{{"name":"c{cluster}"}},"status":{{"conditions":[{{"type":"Ready","status":"True"}}],"region":"r","zones":[{zones}]}}}},"#
             );
         }
         for service in self.services() {
@@ -81,10 +99,11 @@ impl Fleet {
     pub(crate) fn yaml(self) -> String {
         let mut text = "apiVersion: v1\nitems:\n".to_owned();
         for cluster in 0..self.clusters {
+            let zones = self.zones_of(cluster).map(|zone| format!("\n    - {zone}")).collect::<Vec<_>>().concat();
             _ = write!(
                 text,
                 "- apiVersion: federation/v1beta1\n  kind: Cluster\n  metadata:\n    name: c{cluster}\n  status:\n    \
-                 conditions:\n    - status: \"True\"\n      type: Ready\n    region: r\n    zones:\n    - z{cluster}\n"
+                 conditions:\n    - status: \"True\"\n      type: Ready\n    region: r\n    zones:{zones}\n"
             );
         }
         for service in self.services() {
@@ -117,8 +136,10 @@ impl Fleet {
             endpoint(&mut text, service, "", &all);
             if levels == Levels::All {
                 endpoint(&mut text, service, "r.", &all);
-                for (cluster, address) in all.iter().enumerate() {
-                    endpoint(&mut text, service, &format!("z{cluster}.r."), std::slice::from_ref(address));
+                for (cluster, address) in (0..).zip(&all) {
+                    for zone in self.zones_of(cluster) {
+                        endpoint(&mut text, service, &format!("{zone}.r."), std::slice::from_ref(address));
+                    }
                 }
             }
         }
@@ -158,7 +179,7 @@ impl Service {
 mod tests {
     use super::*;
 
-    const FLEET: Fleet = Fleet { services: 200, clusters: 2, edition: Edition::First };
+    const FLEET: Fleet = Fleet { services: 200, clusters: 2, zones: 1, edition: Edition::First };
 
     #[test]
     fn dumps_are_well_formed_and_hold_all_services() {
@@ -179,6 +200,11 @@ mod tests {
     fn a_service_has_a_name_for_each_place() {
         let endpoints = FLEET.endpoints(Levels::All);
         assert_eq!(endpoints.lines().count(), 800);
+        assert_eq!((FLEET.names(), FLEET.addresses()), (800, 1_200));
+        let single = Fleet { clusters: 1, zones: 2, ..FLEET };
+        assert_eq!(single.endpoints(Levels::All).lines().count(), 800);
+        assert_eq!((single.names(), single.addresses()), (800, 800));
+        assert!(single.json().contains(r#""zones":["z0","z1"]"#));
         assert!(
             endpoints
                 .contains(r#"{"name":"svc-7.ns-7.bench.svc.z1.r.bench.example","targets":["10.128.0.7"],"ttl":180}"#)

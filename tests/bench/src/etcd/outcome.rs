@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::source::Reading;
 use super::{Pass, Side, Step};
+use crate::budget::Budget;
 use crate::spread::Spread;
 use crate::svg::{Axis, Chart, Draw, Series};
 use crate::table::{Table, count, mib, seconds, times};
@@ -38,11 +39,10 @@ impl Outcome {
             "Time: median of all rounds, in brackets the fastest and the slowest.\n{peer}\n{}\n\
              What it took: requests as etcd counted them (ours has seven beside its work: the first of a connection, and a \
              leadership that is taken, watched and given back), processor time and peak memory of the process.\n\n{}\n\
-             Reading the source alone, with the reader of the daemon:\n\n{}\nBudgets:\n\n{}",
+             Reading the source alone, with the reader of the daemon:\n\n{}",
             self.times().markdown(),
             self.costs().markdown(),
             self.readings().markdown(),
-            self.budgets().markdown(),
         )
     }
 
@@ -167,45 +167,42 @@ impl Outcome {
         table
     }
 
-    /// The budgets of a pass, each beside what was found.
-    fn budgets(&self) -> Table {
-        let mut table = Table::new(["budget", "found", "met"]);
+    /// The budgets of a pass.
+    pub(super) fn budgets(&self) -> Vec<Budget> {
         let row = |names, step| Row { names, addresses: 2, step };
         let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
         let faster = |row| Some(median(self.wall(row, Side::Peer))? / median(self.wall(row, Side::Ours))?);
-        let mut add = |budget: &str, found: Option<f64>, show: &dyn Fn(f64) -> String, met: &dyn Fn(f64) -> bool| {
-            let met = found.map_or(NONE, |found| if met(found) { "yes" } else { "no" });
-            table.row([budget.to_owned(), found.map_or_else(none, show), met.to_owned()]);
-        };
-        let (ten, fifty) = (row(10_000, Step::Create), row(50_000, Step::Create));
         let at_least = |least: f64| move |found: f64| found >= least;
         let at_most = |most: f64| move |found: f64| found <= most;
         let plain = |value: f64| format!("{value:.0}");
-        add("10,000 created: ≥ 40× faster than the peer", faster(ten), &times, &at_least(40.0));
+        let (ten, fifty) = (row(10_000, Step::Create), row(50_000, Step::Create));
+        let (nothing, delete) = (row(50_000, Step::Nothing), row(50_000, Step::Delete));
         let stage = |row| Some(median(self.stage(row))? / median(self.wall(row, Side::Limit))?);
-        add("10,000 created: writes ≤ 2× the limit", stage(ten), &times, &at_most(2.0));
         let transactions = |row| {
-            self.spread(row, Side::Ours, |pass| {
-                whole(pass.requests.get("Txn").copied().and_then(|count| i64::try_from(count).ok()).unwrap_or_default())
-            })
+            let of = |pass: &Pass| pass.requests.get("Txn").copied().unwrap_or_default();
+            self.passes(row, Side::Ours).map(of).max().map(precise)
         };
-        add("10,000 created: ≤ 170 transactions", median(transactions(ten)), &plain, &at_most(170.0));
-        add("50,000 created: ≥ 60× faster", faster(fifty), &times, &at_least(60.0));
         let memory = |row| Some(median(self.memory(row, Side::Peer))? / median(self.memory(row, Side::Ours))?);
-        add("50,000 created: ≤ 1/3 of the memory", memory(fifty), &|ratio| format!("1/{ratio:.1}"), &at_least(3.0));
-        let nothing = row(50_000, Step::Nothing);
-        let cpu = Some(())
-            .and_then(|()| Some(median(self.cpu(nothing, Side::Peer))? / median(self.cpu(nothing, Side::Ours))?));
-        add("50,000, nothing to do: ≥ 20× less CPU", cpu, &times, &at_least(20.0));
-        let writes = self.passes(nothing, Side::Ours).filter_map(|pass| i64::try_from(pass.writes?).ok()).max();
-        add("50,000, nothing to do: 0 writes", writes.map(whole), &plain, &at_most(0.0));
-        add("50,000, 1 % changes: ≥ 20× faster", faster(row(50_000, Step::Change)), &times, &at_least(20.0));
-        let delete = row(50_000, Step::Delete);
-        add("50,000 deleted: ≥ 40× faster", faster(delete), &times, &at_least(40.0));
-        let left = self.passes(delete, Side::Ours).map(|pass| pass.keys).max();
-        let left = left.and_then(|left| i64::try_from(left).ok()).map(whole);
-        add("50,000 deleted: nothing left", left, &plain, &at_most(0.0));
-        table
+        let cpu = |row| Some(median(self.cpu(row, Side::Peer))? / median(self.cpu(row, Side::Ours))?);
+        let writes =
+            self.passes(nothing, Side::Ours).filter_map(|pass| pass.writes).max().map(|count| precise(count as u64));
+        let left = self.passes(delete, Side::Ours).map(|pass| pass.keys).max().map(precise);
+        let new = |what, budget, found, show: &dyn Fn(f64) -> String, met: &dyn Fn(f64) -> bool| {
+            Budget::new(what, budget, found, show, met)
+        };
+        let part = |ratio: f64| format!("1/{ratio:.1}");
+        vec![
+            new("10,000 names into an empty etcd", "≥ 40× faster than the peer", faster(ten), &times, &at_least(40.0)),
+            new("– its writes", "≤ 2× the limit", stage(ten), &times, &at_most(2.0)),
+            new("– its transactions", "≤ 170", transactions(ten), &plain, &at_most(170.0)),
+            new("50,000 names", "≥ 60× faster than the peer", faster(fifty), &times, &at_least(60.0)),
+            new("– its memory", "≤ 1/3 of the peer's", memory(fifty), &part, &at_least(3.0)),
+            new("nothing to do, 50,000 names, one pass", "≥ 20× less CPU", cpu(nothing), &times, &at_least(20.0)),
+            new("– its writes", "0", writes, &plain, &at_most(0.0)),
+            new("1 % of 50,000 names", "≥ 20× faster", faster(row(50_000, Step::Change)), &times, &at_least(20.0)),
+            new("50,000 names deleted", "≥ 40× faster", faster(delete), &times, &at_least(40.0)),
+            new("– keys left", "0", left, &plain, &at_most(0.0)),
+        ]
     }
 
     pub(super) fn pictures(&self) -> Vec<(String, String)> {
@@ -263,4 +260,9 @@ fn none() -> String {
 #[expect(clippy::cast_precision_loss, reason = "KiB and counts, far below 2^52")]
 fn whole(value: i64) -> f64 {
     value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count, far below 2^52")]
+fn precise(count: u64) -> f64 {
+    count as f64
 }

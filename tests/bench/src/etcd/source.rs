@@ -29,7 +29,7 @@ pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Reading>> {
     for (&names, &addresses) in
         arguments.names.iter().flat_map(|names| arguments.addresses.iter().map(move |n| (names, n)))
     {
-        let fleet = Fleet { services: names, clusters: addresses, edition: Edition::First };
+        let fleet = Fleet { services: names, clusters: addresses, zones: 1, edition: Edition::First };
         for (form, text) in [("JSON", fleet.json()), ("YAML", fleet.yaml())] {
             eprintln!("etcd: reading {names} names of {addresses} from {form}");
             // The ending of its name tells the form.

@@ -29,12 +29,12 @@ use crate::report::Report;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Arguments {
     /// Services of the points
-    #[arg(long, value_delimiter = ',', default_value = "1000,3000,10000,30000,100000,300000,1000000")]
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000")]
     services: Vec<u32>,
     /// Leave points out that would need more memory than this, in GiB, judged by the point before
     #[arg(long, default_value_t = 8.0)]
     most_gib: f64,
-    /// Rounds of the points up to 100,000 services; above, one, because it takes minutes
+    /// Rounds of the points up to 10,000 services; above, one, because it takes minutes
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Services that fail over at once
@@ -48,6 +48,9 @@ pub(crate) struct PointArguments {
     #[command(flatten)]
     fleet: Fleet,
 }
+
+/// Points of more services are measured once.
+const REPEATED_TO: u32 = 10_000;
 
 /// In how many clusters services are.
 const SHAPES: [Shape; 3] = [
@@ -77,7 +80,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 left_out.entry(shape.name).or_insert_with(Vec::new).push(services);
                 continue;
             }
-            let rounds = if services > 100_000 { 1 } else { arguments.rounds };
+            let rounds = if services > REPEATED_TO { 1 } else { arguments.rounds };
             let mut points = Vec::new();
             let mut loads = Vec::new();
             for round in 0..rounds {
@@ -97,6 +100,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         part: "growth",
         machine: machine.ended(),
         text: outcome.text(),
+        budgets: outcome.budgets(),
         pictures: outcome.pictures(),
         data: outcome,
     };

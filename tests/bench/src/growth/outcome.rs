@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::failover::{Failover, Meaning};
 use super::on_etcd::Pass;
 use super::point::Point;
+use crate::budget::Budget;
 use crate::spread::Spread;
 use crate::svg::{Axis, Chart, Draw, Series};
 use crate::table::{Table, count, mib, seconds};
@@ -83,10 +84,15 @@ impl Outcome {
     //----------- Text -------------------------------------------------------
 
     pub(crate) fn text(&self) -> String {
-        let mut text = String::from(
+        let once = if self.measured.iter().any(|measured| measured.services() > super::REPEATED_TO) {
+            format!(", points above {} services were measured once", count(u64::from(super::REPEATED_TO)))
+        } else {
+            String::new()
+        };
+        let mut text = format!(
             "Every service has three names (global, region, zone), each with an address of every cluster in which it is. \
              Times are CPU time of the decisions, which run on one core and wait for nothing, without the host; brackets hold the least and the most of several \
-             rounds, points above 100,000 services were measured once. \
+             rounds{once}. \
              *Start* is a start at a zone in which everything stands; *fill* writes an empty one, in batches of 64 sets; \
              *one change* is one service whose health changes, from the event to the recorded outcome; *cluster lost* plans \
              and hands out every change that follows from it. *Waking* is the part of the last two in which the loop asks, \
@@ -141,6 +147,43 @@ impl Outcome {
         text + &self.failover_text()
     }
 
+    /// What a growth that the budgets name may be at most, as the exponent of the number of services: caches make flat
+    /// things grow a little, and sorting linear ones.
+    pub(crate) fn budgets(&self) -> Vec<Budget> {
+        const FLAT: f64 = 0.25;
+        const LINEAR: f64 = 1.25;
+        let mut budgets = Vec::new();
+        for shape in self.shapes() {
+            let points = || self.of(shape).filter_map(|measured| measured.points.last());
+            let Some(largest) = points().max_by_key(|point| point.sets) else { continue };
+            let bytes = Some(largest).filter(|point| point.sets >= 50_000).map(BYTES);
+            let what = format!("memory of the core, {} sets, {}", count(largest.sets), shape.name);
+            let show = |bytes: f64| format!("{:.2} KiB a set", bytes / 1024.0);
+            budgets.push(Budget::new(&what, "< 1.5 KiB a set", bytes, show, |bytes| bytes < 1536.0));
+        }
+        for shape in self.shapes().into_iter().filter(|shape| shape.clusters == 20) {
+            let services = self.of(shape).map(Measured::services).max().unwrap_or_default();
+            let power = |slope: f64| format!("n^{slope:.2}, up to {} services", count(u64::from(services)));
+            let what = |what: &str| format!("{what}, {}", shape.name);
+            let mut row = |name: &str, budget: &str, read: Reading, most: f64| {
+                let mut budget =
+                    Budget::new(&what(name), budget, self.order(shape, read), power, |slope| slope <= most);
+                // Only up to there is it promised.
+                budget.met = budget.met.filter(|_| services >= 1_000_000);
+                budgets.push(budget);
+            };
+            row("one changed service of up to 1,000,000", "costs the same: ≤ n^0.25", CHANGE, FLAT);
+            row("a start with up to 1,000,000 services", "linear: ≤ n^1.25", START, LINEAR);
+        }
+        budgets
+    }
+
+    /// The exponent with which something grows with the services.
+    fn order(&self, shape: Shape, read: Reading) -> Option<f64> {
+        let large = self.of(shape).filter(|measured| measured.services() >= ORDER_FROM);
+        slope(&large.map(|one| (f64::from(one.services()), one.median(read))).collect::<Vec<_>>())
+    }
+
     /// The slopes in log-log.
     fn orders(&self) -> Table {
         let readings: [(&str, Reading); 7] = [
@@ -155,11 +198,8 @@ impl Outcome {
         let shapes = self.shapes();
         let mut table = Table::new(std::iter::once("what").chain(shapes.iter().map(|shape| shape.name)));
         for (name, read) in readings {
-            let cell = |shape: &Shape| {
-                let large = self.of(*shape).filter(|measured| measured.services() >= ORDER_FROM);
-                let points: Vec<_> = large.map(|one| (f64::from(one.services()), one.median(read))).collect();
-                slope(&points).map_or("–".to_owned(), |slope| format!("n^{slope:.2}"))
-            };
+            let cell =
+                |shape: &Shape| self.order(*shape, read).map_or("–".to_owned(), |slope| format!("n^{slope:.2}"));
             table.row(std::iter::once(name.to_owned()).chain(shapes.iter().map(cell)));
         }
         table
@@ -214,7 +254,21 @@ impl Outcome {
                 at(Meaning::New),
             ]);
         }
-        text + &table.markdown()
+        text += &table.markdown();
+        let empty = |failover: &Failover| failover.places.get(&Meaning::AllDead).and_then(|place| place.last_second);
+        let slowest = self.failovers.iter().filter_map(|failover| Some((failover, failover.seconds?)));
+        if let Some((failover, all)) = slowest.max_by(|a, b| a.1.total_cmp(&b.1))
+            && let Some(empty) = empty(failover)
+        {
+            _ = write!(
+                text,
+                "\nThe slowest, {}, needs {} for all of it; the last name without a living address is right again after {}.\n",
+                failover.provider,
+                long(all),
+                long(empty),
+            );
+        }
+        text
     }
 
     //----------- Pictures ---------------------------------------------------

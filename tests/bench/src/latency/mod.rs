@@ -95,6 +95,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         part: "latency",
         machine: machine.ended(),
         text: outcome.text(),
+        budgets: outcome.budgets(),
         pictures: outcome.pictures(),
         data: outcome,
     };

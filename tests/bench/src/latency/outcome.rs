@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::budget::Budget;
 use crate::spread::percentile;
 use crate::svg::{Axis, Chart, Draw, Series};
 use crate::table::{Table, count, mib, seconds};
@@ -133,6 +134,28 @@ impl Outcome {
             ]);
         }
         text + &starts.markdown()
+    }
+
+    pub(super) fn budgets(&self) -> Vec<Budget> {
+        let totals = self.sorted(|change| change.total);
+        let at = |share| (!totals.is_empty()).then(|| percentile(&totals, share));
+        let requests: u64 = self.counted.requests.values().sum();
+        let each = requests as f64 / f64::from(self.counted.changes.max(1));
+        let what = format!("one service of {} changes, daemon on a live API server", count(u64::from(self.services)));
+        vec![
+            Budget::new(&what, "1 transaction", Some(each), |each| format!("{each:.2} requests"), |each| each <= 1.0),
+            Budget::new(
+                "– lists",
+                "0",
+                Some(self.counted.lists as f64),
+                |lists| format!("{lists:.0}"),
+                |lists| lists <= 0.0,
+            ),
+            Budget::new("– from the event to the answer, median", "≤ 10 ms", at(0.5), seconds, |time| {
+                time <= 0.010
+            }),
+            Budget::new("– 99th percentile", "≤ 50 ms", at(0.99), seconds, |time| time <= 0.050),
+        ]
     }
 
     pub(super) fn pictures(&self) -> Vec<(String, String)> {

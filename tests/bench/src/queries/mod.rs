@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     names: u32,
     /// Rounds
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     rounds: usize,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 5)]
@@ -80,6 +80,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         part: "queries",
         machine: machine.ended(),
         text: outcome.text(),
+        budgets: outcome.budgets(),
         pictures: outcome.pictures(),
         data: outcome,
     };

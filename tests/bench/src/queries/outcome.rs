@@ -5,9 +5,14 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::perf::{Rate, Times, Transport};
+use crate::budget::Budget;
 use crate::spread::Spread;
 use crate::svg::{Axis, Chart, Draw, Series};
 use crate::table::{Table, count, mib, seconds, times};
+
+/// Each measured for every server; true while names change.
+const CASES: [(Transport, bool); 4] =
+    [(Transport::Udp, false), (Transport::Udp, true), (Transport::Tcp, false), (Transport::Tcp, true)];
 
 /// One server in one round.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -66,7 +71,7 @@ impl Outcome {
              hundred questions at a time from one thread of dnsperf, over 20 sockets. Times: at {} questions a second. \
              `embedded` and Knot keep a journal on disk, CoreDNS asks etcd for every question and has no cache here. Changes go \
              in ten at a time: into `embedded` as the daemon applies them, into etcd as transactions, into Knot as dynamic \
-             updates.\n",
+             updates. Lost are questions of both runs without an answer, or with another one than the names have.\n",
             count(u64::from(self.names)),
             count(u64::from(self.calm)),
         );
@@ -79,7 +84,7 @@ impl Outcome {
                     let Some(rate) = self.rate(server, transport, changing) else { continue };
                     let spread = |read: fn(&Sample) -> f64| Spread::of(samples.iter().map(|sample| read(sample)));
                     let show = |read| spread(read).map_or(String::new(), |spread| seconds(spread.median));
-                    let lost: u64 = samples.iter().map(|sample| sample.rate.lost + sample.rate.wrong).sum();
+                    let lost: u64 = samples.iter().map(|sample| sample.rate.lost.all() + sample.times.lost.all()).sum();
                     let changes = spread(|sample| sample.changes).map_or(0.0, |spread| spread.median);
                     let ratio = ours.filter(|_| server != "embedded").map(|ours| times(ours / rate.median));
                     table.row([
@@ -112,11 +117,26 @@ impl Outcome {
         text + &format!("\n### Memory of the servers\n\n{}", table.markdown())
     }
 
+    pub(super) fn budgets(&self) -> Vec<Budget> {
+        let than = |server| {
+            let ratio = move |(transport, changing)| {
+                let [ours, theirs] = ["embedded", server].map(|server| self.rate(server, transport, changing));
+                Some(ours?.median / theirs?.median)
+            };
+            CASES.into_iter().filter_map(ratio).reduce(f64::min)
+        };
+        let what = format!("`embedded`, {} names", count(u64::from(self.names)));
+        let show = |least| format!("{} at least", times(least));
+        vec![
+            Budget::new(&what, "≥ 3× CoreDNS", than("CoreDNS on etcd"), show, |least| least >= 3.0),
+            Budget::new("–", "≥ 1/2 of Knot", than("Knot"), show, |least| least >= 0.5),
+        ]
+    }
+
     pub(super) fn pictures(&self) -> Vec<(String, String)> {
-        let cases = [(Transport::Udp, false), (Transport::Udp, true), (Transport::Tcp, false), (Transport::Tcp, true)];
         let series = self.servers().map(|server| Series {
             name: server.to_owned(),
-            points: cases
+            points: CASES
                 .iter()
                 .zip(1_u8..)
                 .filter_map(|((transport, changing), place)| {

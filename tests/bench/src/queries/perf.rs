@@ -22,8 +22,15 @@ pub(super) enum Transport {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Rate {
     pub(super) per_second: f64,
-    pub(super) lost: u64,
-    /// Answers with another code than NOERROR.
+    pub(super) lost: Lost,
+}
+
+/// Questions that were not answered as they should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Lost {
+    /// Without an answer.
+    pub(super) unanswered: u64,
+    /// With another code than NOERROR.
     pub(super) wrong: u64,
 }
 
@@ -34,6 +41,34 @@ pub(super) struct Times {
     pub(super) p99: f64,
     pub(super) most: f64,
     pub(super) answers: usize,
+    pub(super) lost: Lost,
+}
+
+impl Lost {
+    /// From what dnsperf prints at its end.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    fn read(text: &str) -> anyhow::Result<Self> {
+        let of = |label| number(text, label).with_context(|| format!("dnsperf tells no `{label}`:\n{text}"));
+        let codes = text.lines().find_map(|line| line.trim().strip_prefix("Response codes:"));
+        // Absent where no question was answered so.
+        let noerror = codes.and_then(|codes| number(codes, "NOERROR")).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of questions")]
+        let lost =
+            Self { unanswered: of("Queries lost:")? as u64, wrong: (of("Queries completed:")? - noerror) as u64 };
+        Ok(lost)
+    }
+
+    pub(super) fn all(self) -> u64 {
+        self.unanswered + self.wrong
+    }
+}
+
+/// The number behind a label that begins a line.
+fn number(text: &str, label: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 impl Transport {
@@ -57,23 +92,8 @@ pub(super) async fn rate(
     seconds: u64,
 ) -> anyhow::Result<Rate> {
     let text = run(server, transport, questions, seconds, &[]).await?;
-    let number = |label: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    let per_second = number("Queries per second:").with_context(|| format!("dnsperf tells no rate:\n{text}"))?;
-    let of = |label| number(label).unwrap_or_default();
-    let noerror = text
-        .lines()
-        .find_map(|line| line.split_once("NOERROR "))
-        .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of questions")]
-    let rate = Rate {
-        per_second,
-        lost: of("Queries lost:") as u64,
-        wrong: (of("Queries completed:") - noerror.unwrap_or_default()) as u64,
-    };
-    Ok(rate)
+    let per_second = number(&text, "Queries per second:").with_context(|| format!("dnsperf tells no rate:\n{text}"))?;
+    Ok(Rate { per_second, lost: Lost::read(&text)? })
 }
 
 /// The times of answers while so many questions are asked a second.
@@ -93,7 +113,7 @@ pub(super) async fn times(
     ensure!(!values.is_empty(), "dnsperf was not answered:\n{}", text.lines().take(20).collect::<Vec<_>>().join("\n"));
     values.sort_by(f64::total_cmp);
     let at = |share| percentile(&values, share);
-    Ok(Times { median: at(0.5), p99: at(0.99), most: at(1.0), answers: values.len() })
+    Ok(Times { median: at(0.5), p99: at(0.99), most: at(1.0), answers: values.len(), lost: Lost::read(&text)? })
 }
 
 async fn run(
@@ -110,4 +130,20 @@ async fn run(
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "dnsperf: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lost;
+
+    #[test]
+    fn what_is_lost_is_read_from_the_end_of_a_run() {
+        let head = "> NOERROR a.example. A 0.001\nStatistics:\n\n  Queries sent:         100\n  Queries completed:    97 (97.00%)\n  \
+                    Queries lost:         3 (3.00%)\n\n";
+        let lost =
+            |codes: &str| Lost::read(&format!("{head}  Response codes:       {codes}\n")).expect("dnsperf's end");
+        assert_eq!(lost("NOERROR 95 (97.94%), NXDOMAIN 2 (2.06%)"), Lost { unanswered: 3, wrong: 2 });
+        assert_eq!(lost("SERVFAIL 97 (100.00%)"), Lost { unanswered: 3, wrong: 97 });
+        assert!(Lost::read("").is_err());
+    }
 }
