@@ -38,6 +38,9 @@ impl fmt::Display for Level {
     }
 }
 
+/// Name and namespace of a service, and the one or two labels of a place in the order of the name.
+type Parts<'a> = (&'a str, &'a str, (Option<&'a str>, Option<&'a str>));
+
 /// Builds and reads the names of one federation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
@@ -85,6 +88,23 @@ impl Naming {
 
     /// The service and level that a name stands for; `None` when it is no name of this federation.
     pub fn parse(&self, owner: &Fqdn) -> Option<(ServiceId, Level)> {
+        let (name, namespace, place) = self.split(owner)?;
+        let level = match place {
+            (None, _) => Level::Global,
+            (Some(region), None) => Level::Region(region.into()),
+            (Some(zone), Some(region)) => Level::Zone { region: region.into(), zone: zone.into() },
+        };
+        Some((ServiceId::new(namespace, name), level))
+    }
+
+    /// Whether a name is one of a service's.
+    pub(crate) fn is_of(&self, owner: &Fqdn, service: &ServiceId) -> bool {
+        let found = self.split(owner);
+        found.is_some_and(|(name, namespace, _)| *name == *service.name && *namespace == *service.namespace)
+    }
+
+    /// What a name is made of; `None` when it is no name of this federation.
+    fn split<'a>(&self, owner: &'a Fqdn) -> Option<Parts<'a>> {
         let relative = owner.relative_to(&self.suffix)?;
         if relative.contains('\\') {
             return None;
@@ -94,13 +114,8 @@ impl Naming {
         if labels.next()? != &*self.federation || labels.next()? != "svc" {
             return None;
         }
-        let level = match (labels.next(), labels.next(), labels.next()) {
-            (None, ..) => Level::Global,
-            (Some(region), None, _) => Level::Region(region.into()),
-            (Some(zone), Some(region), None) => Level::Zone { region: region.into(), zone: zone.into() },
-            _ => return None,
-        };
-        Some((ServiceId::new(namespace, name), level))
+        let place = (labels.next(), labels.next());
+        labels.next().is_none().then_some((name, namespace, place))
     }
 }
 

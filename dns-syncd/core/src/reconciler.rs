@@ -444,13 +444,8 @@ impl Reconciler {
 
     fn all_services(&self) -> BTreeSet<ServiceId> {
         let planned = self.plans.keys().flatten();
-        self.federation
-            .services()
-            .chain(self.zone.services())
-            .chain(self.memory.services())
-            .chain(planned)
-            .cloned()
-            .collect()
+        let told = self.federation.services().chain(self.memory.services()).chain(planned);
+        told.cloned().chain(self.zone.services()).collect()
     }
 
     fn version_at(&self, owner: &Fqdn) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! ([`crate::ledger`]): all else sees the zone as a host with claims would show it.
 //! In: [`Snapshot`] · Out: look-ups by name and service · Pure: yes.
 
+mod credits;
 mod ledgers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::naming::{Level, Naming};
 use crate::settings::{Adopt, Settings};
 use crate::swap;
 
+use credits::CreditPool;
 use ledgers::Ledgers;
 
 /// Whose set it is, as far as this daemon is concerned.
@@ -41,9 +43,9 @@ pub struct ZoneView {
     adopt: Adopt,
     naming: Naming,
     count_below: bool,
+    /// In order of names, so that those of one service stand together.
     snapshot: Snapshot,
-    /// The names of each, in order.
-    services: BTreeMap<ServiceId, Vec<Fqdn>>,
+    credits: CreditPool,
     strays: BTreeSet<Fqdn>,
     /// Names that count as ours though they may be empty.
     kept: BTreeSet<Fqdn>,
@@ -82,7 +84,7 @@ impl ZoneView {
             naming: Naming::new(settings),
             count_below: answers_subtree,
             snapshot: Snapshot::default(),
-            services: BTreeMap::new(),
+            credits: CreditPool::default(),
             strays: BTreeSet::new(),
             kept: BTreeSet::new(),
             places: BTreeMap::new(),
@@ -143,7 +145,7 @@ impl ZoneView {
     }
 
     fn put_name(&mut self, owner: &Fqdn, mut entries: Vec<Entry>) {
-        self.share(owner, &mut entries);
+        self.share(&mut entries);
         // Zones are large, and few names have room to grow into.
         entries.shrink_to_fit();
         let old = self.snapshot.entries.remove(owner).unwrap_or_default();
@@ -154,9 +156,8 @@ impl ZoneView {
         }
     }
 
-    /// Lets equal parts of claims be one: their names, and the credits at the names of one service.
-    fn share(&self, owner: &Fqdn, entries: &mut [Entry]) {
-        let mut others: Option<Vec<&Claim>> = None;
+    /// Lets equal parts of claims be one.
+    fn share(&mut self, entries: &mut [Entry]) {
         for claim in entries.iter_mut().filter_map(|entry| entry.data.claim.as_mut()) {
             if claim.name == self.claim {
                 claim.name = self.claim.clone();
@@ -164,14 +165,7 @@ impl ZoneView {
             if claim.federation == self.federation {
                 claim.federation = self.federation.clone();
             }
-            let others = others.get_or_insert_with(|| {
-                let service = self.naming.parse(owner).map(|(service, _)| service);
-                let names = service.iter().flat_map(|service| self.names_of(service));
-                names.flat_map(|name| self.at(name)).filter_map(|entry| entry.data.claim.as_ref()).collect()
-            });
-            if let Some(same) = others.iter().find(|other| other.credits == claim.credits) {
-                claim.credits = same.credits.clone();
-            }
+            claim.credits = self.credits.shared(&claim.credits);
         }
     }
 
@@ -190,14 +184,35 @@ impl ZoneView {
         self.snapshot.iter()
     }
 
-    /// The names at which this service has sets that are ours or adoptable.
-    pub fn names_of(&self, service: &ServiceId) -> impl Iterator<Item = &Fqdn> {
-        self.services.get(service).into_iter().flatten()
+    /// The names at which this service has sets that are ours or adoptable, in order.
+    pub fn names_of(&self, service: &ServiceId) -> impl Iterator<Item = &Fqdn> + use<'_> {
+        // What cannot begin a name begins none.
+        let beginning = Fqdn::parse(&format!("{}.{}", service.name, service.namespace)).ok();
+        let mut names: Vec<&Fqdn> = Vec::new();
+        if let Some(beginning) = &beginning {
+            let is_here = |owner: &&Fqdn| owner.as_str().starts_with(beginning.as_str());
+            let held = self.snapshot.entries.range(beginning..).take_while(|(owner, _)| is_here(owner));
+            let owned = held.filter(|(owner, entries)| self.kept.contains(*owner) || self.has_own(entries));
+            names.extend(owned.map(|(owner, _)| owner));
+            if !self.kept.is_empty() {
+                names.extend(self.kept.range(beginning..).take_while(is_here));
+                names.sort_unstable();
+                names.dedup();
+            }
+        }
+        names.retain(|owner| self.naming.is_of(owner, service));
+        names.into_iter()
     }
 
     /// The services that have such names.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceId> {
-        self.services.keys()
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        let owned = self.snapshot.entries.iter().filter(|(_, entries)| self.has_own(entries));
+        let owners = owned.map(|(owner, _)| owner).chain(&self.kept);
+        owners.filter_map(|owner| Some(self.naming.parse(owner)?.0))
+    }
+
+    fn has_own(&self, entries: &[Entry]) -> bool {
+        entries.iter().any(|entry| self.ownership(entry) != Ownership::Foreign)
     }
 
     /// Names with our claim that are no names of this federation, after a change of suffix for example.
@@ -323,7 +338,7 @@ impl ZoneView {
     }
 
     fn index_owned(&mut self, owner: &Fqdn, add: bool) {
-        let Some((service, level)) = self.naming.parse(owner) else {
+        let Some((_, level)) = self.naming.parse(owner) else {
             if add {
                 self.strays.insert(owner.clone());
             } else {
@@ -335,18 +350,6 @@ impl ZoneView {
             Level::Global => {}
             Level::Region(region) => count(&mut self.places, Place::new(region, ""), add),
             Level::Zone { region, zone } => count(&mut self.places, Place::new(region, zone), add),
-        }
-        if add {
-            let names = self.services.entry(service).or_default();
-            if let Err(place) = names.binary_search(owner) {
-                names.reserve_exact(1);
-                names.insert(place, owner.clone());
-            }
-        } else if let Some(names) = self.services.get_mut(&service) {
-            names.retain(|name| name != owner);
-            if names.is_empty() {
-                self.services.remove(&service);
-            }
         }
     }
 }
