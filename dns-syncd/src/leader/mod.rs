@@ -10,9 +10,10 @@
 //! - [`Leader`] is what all others see: whether this process leads now, and what a write must carry.
 //!
 //! **Time.** A lease counts from the begin of the attempt that took or renewed it, on a clock that goes on while the
-//! machine is suspended ([`BootClock`]). After two thirds of it nothing more is sent, so a third is left for a call that
-//! is on its way (with a `Lease` at least 7/30: others may count from a tenth before they saw it). A process that slept
-//! longer finds its time over before it sends anything.
+//! machine is suspended ([`BootClock`]). After two thirds of it nothing more is sent, so a call that is on its way has a
+//! third of the lease to arrive. With a `Lease` it has at least 7/30: a standby learns of a renewal when it next reads the
+//! object, and counts it from up to a tenth of the lease before that. A process that slept longer finds its time over
+//! before it sends anything.
 //!
 //! **Fence.** In etcd the leader's key is compared in each transaction, so even what was sent in time and arrives late
 //! changes nothing. The clouds and a `Lease` have no such compare: there a late write conflicts (exact pre-images,
@@ -26,8 +27,8 @@
 //! `memory` have no place for such a key that others would not see in DNS, so there two daemons of one claim cannot tell;
 //! `embedded` locks its `data-dir`.
 //!
-//! A graceful end gives the leadership up, and another process has it at once (etcd) or with its next look, of which
-//! there are fifteen in a lease (`Lease`). After a crash another has it when the lease is over, counted from its last
+//! A graceful end gives the leadership up, and another process has it at once (etcd) or when it next reads the object,
+//! which it does fifteen times in a lease (`Lease`). After a crash another has it when the lease is over, counted from its last
 //! renewal.
 
 mod campaign;
