@@ -26,28 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 900;
 
 /// A Corefile as kubeadm writes it.
-pub(super) const COREFILE: &str = "\
-.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30
-    loop
-    reload
-    loadbalance
-}
-";
+pub(super) const COREFILE: &str = include_str!("../../../../dns-syncd/tests/cluster_dns/kubeadm.corefile");
 
 /// Kinds of which every object is compared.
 pub(super) const KINDS: [(&str, &str); 12] = [
