@@ -9,7 +9,7 @@
 //! | `GET /explain?name=NAME` | why a name has these records, JSON |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `POST /approve` `{"hash":…}` | releases what is held; 409 for a hash that was never shown |
-//! | `POST /unjoin` `{"cluster":…}` | takes a cluster out at once; 404 when it is no member |
+//! | `POST /unjoin` `{"cluster":…}` | takes a cluster out at once; 404 when it is no member, and its kubeconfig has gone from here too |
 //!
 //! Both POSTs need the token of `token-file` as `Authorization: Bearer …` where there is one, and are else answered to
 //! loopback alone.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
-use dns_providers::OpenMode;
+use dns_providers::{OpenMode, Opened, ProviderConfig, Registry};
 use dns_syncd::config::{Config, ConfigError, Flags};
 use dns_syncd::joining::{
     self, Action, Init, InitArgs, Join, JoinArgs, JoiningError, Listener, Outcome, Step, UnjoinArgs,
@@ -82,17 +82,26 @@ impl Listener for Teller {
 fn worded(error: JoiningError) -> anyhow::Error {
     match error {
         JoiningError::Usage(error) => error.into(),
-        failed @ JoiningError::Failed(_) => failed.into(),
+        failed @ (JoiningError::Unreached(_) | JoiningError::Failed(_)) => failed.into(),
     }
 }
 
 pub(crate) async fn init(args: &InitArgs, flags: &Flags) -> anyhow::Result<Exit> {
     let teller = Teller::new(flags)?;
     let init = Init::new(args, flags, &environment).map_err(worded)?;
-    let opened = open::provider(init.config(), OpenMode::ReadOnly).await?;
+    let opened = match init.served().map_err(worded)? {
+        None => open::provider(init.config(), OpenMode::ReadOnly).await?,
+        Some(text) => {
+            let config =
+                ProviderConfig { text: Some(text), ..open::provider_config(init.config(), OpenMode::ReadOnly)? };
+            let opened = Registry::builtin().open(init.config().provider_name()?, config).await?;
+            // Where it listens is known when it runs.
+            Opened { endpoints: Vec::new(), ..opened }
+        }
+    };
     let apex = zone(init.config(), &opened).await.context("nothing was written: the zone is not reached")?;
     if args.dry_run {
-        output::print(&init.printed(&apex, &opened.endpoints).map_err(worded)?)?;
+        output::print(&init.printed(&apex, &opened.endpoints, &teller).await.map_err(worded)?)?;
         return Ok(Exit::Done);
     }
     let ended = init.run(&apex, &opened.endpoints, &teller).await;
@@ -106,7 +115,7 @@ pub(crate) async fn init(args: &InitArgs, flags: &Flags) -> anyhow::Result<Exit>
 }
 
 /// The zone as the provider knows it; one that will be created is reached when the provider answers.
-async fn zone(config: &Config, opened: &dns_providers::Opened) -> anyhow::Result<Fqdn> {
+async fn zone(config: &Config, opened: &Opened) -> anyhow::Result<Fqdn> {
     let found = progress::during("looking for the zone", open::zone(config).find(&opened.provider)).await?;
     match (found, &config.federation.zone_name) {
         (Some(zone), _) => Ok(zone.apex),

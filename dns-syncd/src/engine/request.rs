@@ -89,7 +89,7 @@ impl Handle {
         self.ask(|answer| Request::Approve(hash.to_owned(), answer)).await
     }
 
-    /// Takes a cluster out at once; false when it is no member.
+    /// Takes a cluster out at once; false when it is no member, and no kubeconfig of it lies there any more.
     ///
     /// # Errors
     /// When the daemon has ended.

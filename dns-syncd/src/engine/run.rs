@@ -480,14 +480,15 @@ impl Engine {
                 _ = answer.send(known);
             }
             Request::Unjoin(cluster, answer) => {
-                let known = self.walk.reconciler.federation().clusters().contains_key(&*cluster);
-                if known {
+                let is_member = self.walk.reconciler.federation().clusters().contains_key(&*cluster);
+                let is_found = self.parts.dismissed.is_found(&cluster);
+                if is_member {
                     tracing::info!(cluster, "the cluster is taken out");
                     self.walk.reconciler.unjoin(&cluster, now);
                     self.awaited.remove(&*cluster);
                     self.parts.dismissed.insert(cluster.into());
                 }
-                _ = answer.send(known);
+                _ = answer.send(is_member || is_found);
             }
             Request::Reload(settings, answer) => {
                 self.reload(*settings);

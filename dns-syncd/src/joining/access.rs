@@ -6,7 +6,7 @@ use kube::config::Cluster;
 use serde_json::{Value, json};
 
 use super::contexts::{Contexts, Reached};
-use super::federation::{JOINED, UID};
+use super::joined::{JOINED, UID};
 use super::report::{JoiningError, Listener, Result};
 
 /// How long the cluster may take to issue a token, and the pause between two looks.

@@ -54,6 +54,13 @@ pub enum ClusterDns {
     None,
 }
 
+impl ClusterDns {
+    /// Whether anything of it is read or written.
+    pub(crate) fn is_told(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
@@ -105,6 +112,9 @@ pub struct UnjoinArgs {
     /// Go on when the cluster is gone, or another has its place: what is there stays
     #[arg(long)]
     pub force: bool,
+    /// How long to wait until no pod of the daemon has the kubeconfig any more, in seconds; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub timeout: u64,
 }
 
 //----------- Flags of kubefed without use ------------------------------------

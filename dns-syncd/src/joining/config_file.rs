@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use dns_providers::gcfg;
+use dnsprovider::Fqdn;
 use sha2::{Digest as _, Sha256};
 
-use super::manifests::{PROVIDER_FILE, PROVIDER_FOLDER};
+use super::manifests::{ADMIN_FOLDER, EMBEDDED, PROVIDER_FILE, PROVIDER_FOLDER, TOKEN};
 use super::report::{JoiningError, Result};
 use crate::config::{Cli, Config, ConfigError, Flags, LeaderKind};
 
 /// Flags whose values the manifests fix.
 const FIXED: [&str; 4] = ["source", "kubeconfig", "master", "output"];
+
+/// What the provider `embedded` is told in a pod, as the chart does.
+const SERVING: [(&str, &str); 2] = [("data-dir", "/var/lib/dns-syncd"), ("listen", "0.0.0.0:5300")];
 
 /// `--a=b,--c=d`: flags of the daemon.
 ///
@@ -54,8 +58,41 @@ pub(crate) fn overrides(text: &str) -> Result<Flags> {
 pub(crate) fn leader(config: &Config) -> LeaderKind {
     match (config.leader.kind, config.provider.name.as_deref()) {
         (LeaderKind::None, Some("coredns")) => LeaderKind::Etcd,
+        // Each replica answers by itself.
+        (LeaderKind::None, Some(EMBEDDED)) => LeaderKind::None,
         (LeaderKind::None, _) => LeaderKind::Lease,
         (kind, _) => kind,
+    }
+}
+
+/// The token of `[Admin] token-file`, which comes along.
+///
+/// # Errors
+/// When the file cannot be read, or has none.
+pub(crate) fn admin_token(path: &Path) -> Result<Vec<u8>> {
+    let usage = |why: &str| JoiningError::usage(format!("{}: `token-file` of [Admin] {why}", path.display()));
+    let octets = std::fs::read(path).map_err(|error| usage(&format!("cannot be read: {error}")))?;
+    if octets.trim_ascii().is_empty() {
+        return Err(usage("is empty; hint: openssl rand -hex 32 makes a token"));
+    }
+    Ok(octets)
+}
+
+/// Refuses settings that lead to something that the pods do not have.
+pub(crate) fn refuse_of_this_machine(config: &Config, namespace: &str) -> Result<()> {
+    if let Some(path) = &config.leader.kubeconfig {
+        return Err(JoiningError::usage(format!(
+            "`kubeconfig = {}` of [Leader]: the pods have no such file; hint: leave it out, the Lease is in the host \
+             cluster then",
+            path.display()
+        )));
+    }
+    match config.leader.namespace.as_deref().filter(|other| *other != namespace) {
+        None => Ok(()),
+        Some(other) => Err(JoiningError::usage(format!(
+            "`namespace = {other}` of [Leader]: the pods have their rights in the namespace `{namespace}`; hint: leave it \
+             out, or --federation-system-namespace={other}"
+        ))),
     }
 }
 
@@ -70,6 +107,7 @@ pub(crate) fn config_file(
     own: Option<&str>,
     given: &[(&'static str, &'static str, String)],
     leader: LeaderKind,
+    has_token: bool,
 ) -> ConfigFile {
     let mut sections = BTreeMap::<&str, BTreeMap<&str, String>>::new();
     let fixed =
@@ -90,6 +128,9 @@ pub(crate) fn config_file(
         ("Admin", "listen", "0.0.0.0:10253"),
     ] {
         sections.entry(section).or_default().insert(key, value.to_owned());
+    }
+    if has_token {
+        sections.entry("Admin").or_default().insert("token-file", format!("{ADMIN_FOLDER}/{TOKEN}"));
     }
     let written = |names: &[&str]| {
         let mut text = String::new();
@@ -118,13 +159,17 @@ fn quoted(value: &str) -> String {
 /// The provider's file and the files that it names, by their keys in the Secret.
 ///
 /// A file that it names, such as `etcd-ca-file`, comes along under the name of that key, and the text is told where it
-/// lies in the pod.
+/// lies in the pod. The provider `embedded` is told what to serve, and where it listens and keeps it in the pod.
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub(crate) fn provider_files(path: Option<&Path>, home: Option<&Path>) -> Result<BTreeMap<String, Vec<u8>>> {
+pub(crate) fn provider_files(
+    path: Option<&Path>,
+    home: Option<&Path>,
+    served: Option<&Fqdn>,
+) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    let mut text = String::new();
+    let (mut text, mut moved, mut has_zones) = (String::new(), String::new(), false);
     if let Some(path) = path {
         let name = path.display().to_string();
         let octets = std::fs::read(path)
@@ -132,8 +177,8 @@ pub(crate) fn provider_files(path: Option<&Path>, home: Option<&Path>) -> Result
         text = String::from_utf8(octets)
             .map_err(|_| JoiningError::usage(format!("{name}: the provider's file is not UTF-8")))?;
         let document = gcfg::parse(&text, &name).map_err(ConfigError::from)?;
-        let mut moved = String::new();
         for block in document.blocks {
+            has_zones |= block.entries.iter().any(|entry| entry.key.eq_ignore_ascii_case("zones"));
             // The last of a key wins.
             let named: BTreeMap<String, String> = block
                 .entries
@@ -150,12 +195,19 @@ pub(crate) fn provider_files(path: Option<&Path>, home: Option<&Path>) -> Result
                 files.insert(key, octets);
             }
         }
-        if !moved.is_empty() {
-            text = format!(
-                "{}\n# Added by dns-syncd init: where these files lie in the pod.\n[Global]\n{moved}",
-                text.trim_end()
-            );
+    }
+    if let Some(zone) = served {
+        for (key, value) in SERVING {
+            _ = writeln!(moved, "{key} = {}", quoted(value));
         }
+        if !has_zones {
+            _ = writeln!(moved, "zones = {}", quoted(zone.as_str().trim_end_matches('.')));
+        }
+    }
+    if !moved.is_empty() {
+        let before = text.trim_end();
+        let gap = if before.is_empty() { "" } else { "\n" };
+        text = format!("{before}{gap}# Added by dns-syncd init: how it is in the pod.\n[Global]\n{moved}");
     }
     if text.trim().is_empty() {
         "[Global]\n".clone_into(&mut text);
@@ -222,7 +274,7 @@ mod tests {
             ("Source", "kubeconfig", "/mine".to_owned()),
             ("Command", "output", "json".to_owned()),
         ];
-        let file = config_file(Some("[Sync]\nttl = 60\n\n"), &given, LeaderKind::Etcd);
+        let file = config_file(Some("[Sync]\nttl = 60\n\n"), &given, LeaderKind::Etcd, false);
         assert_eq!(
             file.text,
             "[Sync]\nttl = 60\n[Federation]\nname = \"fed\"\nzone-name = \"a\\\"b\\\\c\"\n[Provider]\nconfig = \
@@ -241,7 +293,7 @@ mod tests {
         let text =
             format!("[global]\nEtcd-CA-File = {}\netcd-password-file = ~/secret\nzones = a\n", at("ca.pem").display());
         std::fs::write(at("conf"), &text).unwrap();
-        let files = provider_files(Some(&at("conf")), Some(folder.path())).unwrap();
+        let files = provider_files(Some(&at("conf")), Some(folder.path()), None).unwrap();
         assert_eq!(files["etcd-ca-file"], b"ca");
         assert_eq!(files["etcd-password-file"], b"s3cret");
         let moved = String::from_utf8(files[PROVIDER_FILE].clone()).unwrap();
@@ -256,15 +308,63 @@ mod tests {
         assert_eq!(values, expected);
 
         std::fs::remove_file(at("secret")).unwrap();
-        let error = provider_files(Some(&at("conf")), Some(folder.path())).unwrap_err().to_string();
+        let error = provider_files(Some(&at("conf")), Some(folder.path()), None).unwrap_err().to_string();
         assert!(error.contains("`etcd-password-file = ~/secret` cannot be read"), "{error}");
-        assert_eq!(provider_files(None, None).unwrap()[PROVIDER_FILE], b"[Global]\n");
+        assert_eq!(provider_files(None, None, None).unwrap()[PROVIDER_FILE], b"[Global]\n");
+    }
+
+    #[test]
+    fn the_server_is_told_how_it_is_in_a_pod() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("conf");
+        let zone = Fqdn::parse("example.com").unwrap();
+        let read = |path: Option<&Path>| {
+            let text =
+                String::from_utf8(provider_files(path, None, Some(&zone)).unwrap()[PROVIDER_FILE].clone()).unwrap();
+            let blocks = gcfg::parse(&text, "told").unwrap().blocks.into_iter();
+            let entries = blocks.flat_map(|block| block.entries).map(|entry| (entry.key, entry.value));
+            entries.collect::<BTreeMap<_, _>>()
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let place = [("data-dir", "/var/lib/dns-syncd"), ("listen", "0.0.0.0:5300")];
+        assert_eq!(read(None), pairs(&[place[0], place[1], ("zones", "example.com")]));
+        std::fs::write(&file, "[Global]\nzones = example.com, b.example\nlisten = 127.0.0.1:53\n").unwrap();
+        assert_eq!(read(Some(&file)), pairs(&[place[0], place[1], ("zones", "example.com, b.example")]));
+    }
+
+    #[test]
+    fn the_token_of_the_admin_address_comes_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        assert!(admin_token(&file).unwrap_err().to_string().contains("`token-file` of [Admin] cannot be read"));
+        std::fs::write(&file, " \n").unwrap();
+        assert!(admin_token(&file).unwrap_err().to_string().contains("is empty; hint: openssl"));
+        std::fs::write(&file, "s3cret\n").unwrap();
+        assert_eq!(admin_token(&file).unwrap(), b"s3cret\n");
+        let text = config_file(Some("[Admin]\ntoken-file = /mine\n"), &[], LeaderKind::None, true).text;
+        let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes())));
+        assert!(text.ends_with("token-file = \"/etc/dns-syncd/admin/token\"\n"), "{text} {config:?}");
+    }
+
+    #[test]
+    fn what_only_this_machine_has_is_refused() {
+        let refused = |text: &str| {
+            let text = format!("[Federation]\nname = fed\nzone-name = a\n[Provider]\nname = coredns\n{text}");
+            let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes()))).unwrap();
+            refuse_of_this_machine(&config, "ns").map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(""), Ok(()));
+        assert!(refused("[Leader]\nkubeconfig = /x\n").unwrap_err().contains("the pods have no such file"));
+        assert!(refused("[Leader]\nnamespace = other\n").unwrap_err().contains("--federation-system-namespace=other"));
+        assert_eq!(refused("[Leader]\nnamespace = ns\n"), Ok(()));
     }
 
     #[test]
     fn pods_are_replaced_for_another_provider_file() {
-        let file = config_file(None, &[], LeaderKind::Lease);
-        let files = provider_files(None, None).unwrap();
+        let file = config_file(None, &[], LeaderKind::Lease, false);
+        let files = provider_files(None, None, None).unwrap();
         let mut other = files.clone();
         other.insert("etcd-ca-file".to_owned(), b"new".to_vec());
         assert_eq!(checksum(&file, "", &files), checksum(&file, "", &files));

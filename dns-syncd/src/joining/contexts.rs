@@ -22,13 +22,13 @@ pub(crate) struct Contexts {
     origin: String,
 }
 
-/// A cluster that has answered.
+/// A cluster.
 #[derive(Clone)]
 pub(crate) struct Reached {
     /// The context that led there.
     pub(crate) context: String,
     pub(crate) client: Client,
-    /// UID of its namespace `kube-system`, which tells one cluster from another.
+    /// UID of its namespace `kube-system`, which tells one cluster from another; empty until it was asked for.
     pub(crate) uid: String,
 }
 
@@ -71,23 +71,12 @@ impl Contexts {
         Err(JoiningError::usage(format!("{}: there is no context `{context}` ({flag}); {known}", self.origin)))
     }
 
-    /// Connects, and asks who answers.
-    pub(crate) async fn reach(&self, flag: &str, context: &str) -> Result<Reached> {
+    /// Connects. Nothing is sent yet, so nobody knows which cluster it is: see [`Reached::identified`].
+    pub(crate) async fn connect(&self, flag: &str, context: &str) -> Result<Reached> {
         self.check(flag, context)?;
         let member = Member::context(&self.kubeconfig, context, &self.origin, None).map_err(JoiningError::usage)?;
-        let failed = |why: &str| JoiningError::failed(format!("the cluster `{context}` cannot be reached: {why}"));
-        let client = member.connect(PATIENCE).await.map_err(|loss| failed(&loss.reason))?.client;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let system = match tokio::time::timeout(PATIENCE, namespaces.get("kube-system")).await {
-            Ok(Ok(system)) => system,
-            Ok(Err(error @ kube::Error::Api(_))) => {
-                return Err(refused(context, "getting the namespace kube-system", &error));
-            }
-            Ok(Err(error)) => return Err(failed(&plain(&error))),
-            Err(_) => return Err(failed(&format!("it did not answer within {PATIENCE:?}"))),
-        };
-        let uid = system.metadata.uid.unwrap_or_default();
-        Ok(Reached { context: context.to_owned(), client, uid })
+        let client = member.connect(PATIENCE).await.map_err(|loss| unreachable(context, &loss.reason))?.client;
+        Ok(Reached { context: context.to_owned(), client, uid: String::new() })
     }
 
     /// What the kubeconfig says of a context's cluster.
@@ -96,6 +85,28 @@ impl Contexts {
         let cluster = &named.context.as_ref()?.cluster;
         self.kubeconfig.clusters.iter().find(|named| named.name == *cluster)?.cluster.as_ref()
     }
+}
+
+impl Reached {
+    /// Asks who answers.
+    pub(crate) async fn identified(mut self) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let context = &self.context;
+        let system = match tokio::time::timeout(PATIENCE, namespaces.get("kube-system")).await {
+            Ok(Ok(system)) => system,
+            Ok(Err(error @ kube::Error::Api(_))) => {
+                return Err(refused(context, "getting the namespace kube-system", &error));
+            }
+            Ok(Err(error)) => return Err(unreachable(context, &plain(&error))),
+            Err(_) => return Err(unreachable(context, &format!("it did not answer within {PATIENCE:?}"))),
+        };
+        self.uid = system.metadata.uid.unwrap_or_default();
+        Ok(self)
+    }
+}
+
+pub(super) fn unreachable(context: &str, why: &str) -> JoiningError {
+    JoiningError::Unreached(format!("the cluster `{context}` cannot be reached: {why}"))
 }
 
 /// What an error of a request to a cluster means.

@@ -13,39 +13,60 @@ use serde_json::json;
 
 use super::contexts::{Reached, refused};
 use super::federation::Federation;
+use super::joined::{decoded, secret};
 use super::report::{Listener, Result};
 use crate::clusters::{ClusterReport, ClusterStatus};
 
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// The daemon in its cluster.
+pub(crate) struct Daemon<'a> {
+    host: &'a Reached,
+    pub(crate) namespace: &'a str,
+    federation: &'a Federation,
+    /// What its admin address wants to see before a change.
+    token: Option<String>,
+}
 
 /// A running pod of the daemon.
 pub(crate) struct Replica<'a> {
-    host: &'a Reached,
-    namespace: &'a str,
-    port: u16,
+    daemon: &'a Daemon<'a>,
     pub(crate) name: String,
 }
 
-/// The daemon's running pods.
-pub(crate) async fn replicas<'a>(
-    host: &'a Reached,
-    namespace: &'a str,
-    federation: &Federation,
-) -> Result<Vec<Replica<'a>>> {
-    let pods: Api<Pod> = Api::namespaced(host.client.clone(), namespace);
-    let parameters = ListParams::default().labels(&federation.pods);
-    let doing = format!("listing the daemon's pods in the namespace {namespace}");
-    let pods = host.answer(doing, pods.list(&parameters)).await?;
-    let runs = |pod: &Pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        pod.metadata.deletion_timestamp.is_none() && phase == Some("Running")
-    };
-    let port = federation.port;
-    let replica = |pod: Pod| Replica { host, namespace, port, name: pod.name_any() };
-    Ok(pods.items.into_iter().filter(runs).map(replica).collect())
+impl<'a> Daemon<'a> {
+    /// For questions alone.
+    pub(crate) fn to_ask(host: &'a Reached, namespace: &'a str, federation: &'a Federation) -> Self {
+        Self { host, namespace, federation, token: None }
+    }
+
+    /// With the token, where the admin address has one and the pods mount it from a Secret.
+    pub(crate) async fn of(host: &'a Reached, namespace: &'a str, federation: &'a Federation) -> Result<Self> {
+        let mut token = None;
+        if let Some((name, key)) = &federation.token {
+            let found = host.find(&secret(namespace, name)).await?;
+            let value = found.as_ref().map(|found| decoded(&found.data["data"][key]));
+            token = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        }
+        Ok(Self { host, namespace, federation, token })
+    }
+
+    /// The daemon's running pods.
+    pub(crate) async fn replicas(&self) -> Result<Vec<Replica<'_>>> {
+        let pods: Api<Pod> = Api::namespaced(self.host.client.clone(), self.namespace);
+        let parameters = ListParams::default().labels(&self.federation.pods);
+        let doing = format!("listing the daemon's pods in the namespace {}", self.namespace);
+        let pods = self.host.answer(doing, pods.list(&parameters)).await?;
+        let runs = |pod: &Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            pod.metadata.deletion_timestamp.is_none() && phase == Some("Running")
+        };
+        let replica = |pod: Pod| Replica { daemon: self, name: pod.name_any() };
+        Ok(pods.items.into_iter().filter(runs).map(replica).collect())
+    }
 }
 
 impl Replica<'_> {
@@ -61,7 +82,7 @@ impl Replica<'_> {
         serde_json::from_slice(&body).map_err(|error| format!("its answer cannot be read: {error}"))
     }
 
-    /// Takes a cluster out at once; false when it is no member there.
+    /// Takes a cluster out at once; false when it is no member there, and no kubeconfig of it lies there.
     ///
     /// # Errors
     /// Why it did not.
@@ -77,16 +98,21 @@ impl Replica<'_> {
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> std::result::Result<(StatusCode, Bytes), String> {
         let asking = async {
-            let pods: Api<Pod> = Api::namespaced(self.host.client.clone(), self.namespace);
-            let forwarded = pods.portforward(&self.name, &[self.port]).await;
-            let refused = |error| refused(&self.host.context, "forwarding its port", &error).to_string();
+            let Daemon { host, namespace, federation, token } = self.daemon;
+            let pods: Api<Pod> = Api::namespaced(host.client.clone(), namespace);
+            let forwarded = pods.portforward(&self.name, &[federation.port]).await;
+            let refused = |error| refused(&host.context, "forwarding its port", &error).to_string();
             let mut forwarder = forwarded.map_err(refused)?;
-            let stream = forwarder.take_stream(self.port).ok_or("its port is not forwarded")?;
+            let stream = forwarder.take_stream(federation.port).ok_or("its port is not forwarded")?;
             let broken = |error: hyper::Error| format!("the connection to it breaks: {error}");
             let (mut client, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
             let connection = tokio::spawn(connection);
-            let request = Request::builder()
+            let mut request = Request::builder();
+            if let Some(token) = token.as_ref().filter(|_| method != Method::GET) {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let request = request
                 .method(method)
                 .uri(path)
                 .header("host", "localhost")
@@ -108,8 +134,13 @@ impl Replica<'_> {
 fn answered(status: StatusCode, body: &[u8]) -> String {
     let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let said = said.as_ref().and_then(|said| said["error"].as_str());
-    let hint =
-        if status == StatusCode::UNAUTHORIZED { "; hint: it has a token-file in [Admin]; ask it by hand" } else { "" };
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => {
+            "; hint: its token-file in [Admin] is not that of a Secret that it mounts; ask it by hand"
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => "; hint: run `dns-syncd init` again",
+        _ => "",
+    };
     format!("it answers {status}: {}{hint}", said.unwrap_or("nothing that helps"))
 }
 
@@ -140,7 +171,8 @@ pub(crate) async fn wait_until_ready(
 
 /// What is still lacking; `None` when every pod follows the cluster.
 async fn lacking(host: &Reached, namespace: &str, federation: &Federation, cluster: &str) -> Result<Option<String>> {
-    let replicas = replicas(host, namespace, federation).await?;
+    let daemon = Daemon::to_ask(host, namespace, federation);
+    let replicas = daemon.replicas().await?;
     if replicas.is_empty() {
         return Ok(Some(format!("no pod of the daemon runs in the namespace {namespace}")));
     }

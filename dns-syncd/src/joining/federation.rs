@@ -1,25 +1,21 @@
 //! The federation as the host cluster knows it: what `init` wrote, and who has joined.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use dns_sync_core::ClusterName;
 use dnsprovider::Fqdn;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
-use kube::config::Kubeconfig;
 use serde_json::{Value, json};
 
 use super::contexts::Reached;
-use super::manifests::{CLUSTERS, FEDERATION, FEDERATIONS, NAME, NAME_SERVERS, PROVIDER, ZONE};
+use super::manifests::{CLUSTERS, EMBEDDED, FEDERATION, FEDERATIONS, NAME, NAME_SERVERS, PROVIDER, ZONE};
 use super::report::{JoiningError, Result};
+use super::rights::{Case, Known};
 use crate::config::{Cluster, Config, Flags};
 use crate::source::Select;
-
-/// A kubeconfig's extension with the UID of the member's namespace `kube-system`.
-pub(crate) const UID: &str = "dns-syncd.io/kube-system-uid";
-/// A kubeconfig's extension with the time at which the member joined: a member that joins again is another.
-pub(crate) const JOINED: &str = "dns-syncd.io/joined";
 
 /// What `init` left in the host cluster.
 #[derive(Clone, Debug)]
@@ -38,6 +34,8 @@ pub(crate) struct Federation {
     pub(crate) pods: String,
     /// Port of the admin address.
     pub(crate) port: u16,
+    /// Where the token of the admin address lies, where it has one: a Secret and a key of it.
+    pub(crate) token: Option<(String, String)>,
     /// The daemon reads `ServiceExport`s, and writes Kubernetes Events.
     pub(crate) exports: bool,
     pub(crate) events: bool,
@@ -56,11 +54,6 @@ pub(crate) struct Levels {
 /// The daemon's Deployment, by name alone.
 pub(crate) fn deployment(namespace: &str) -> Value {
     json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": NAME, "namespace": namespace } })
-}
-
-/// A Secret, by name alone.
-pub(crate) fn secret(namespace: &str, name: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": namespace } })
 }
 
 impl Federation {
@@ -127,6 +120,7 @@ impl Federation {
         // With `items` a Secret is of one cluster.
         let secrets = sources.map(|source| &source["secret"]).filter(|secret| secret["items"].is_null());
         let secrets = secrets.filter_map(|secret| secret["name"].as_str().map(str::to_owned)).collect();
+        let token = config.and_then(|config| config.admin.token_file.as_deref()).and_then(|path| mounted(pod, path));
         let ports = pod["containers"].as_array().into_iter().flatten();
         let mut ports = ports.flat_map(|container| container["ports"].as_array().into_iter().flatten());
         let port = ports.find(|port| port["name"] == "admin").and_then(|port| port["containerPort"].as_u64());
@@ -141,6 +135,7 @@ impl Federation {
             secrets,
             pods: pods.join(","),
             port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(10253),
+            token,
             exports: config.is_some_and(|config| config.source.select == Select::Exported),
             events: config.is_some_and(|config| config.source.events),
             levels: Levels {
@@ -167,6 +162,7 @@ impl Federation {
             secrets: Vec::new(),
             pods: String::new(),
             port: 10253,
+            token: None,
             exports: false,
             events: false,
             levels: Levels { region: true, zone: true },
@@ -174,82 +170,72 @@ impl Federation {
         }
     }
 
-    /// The Secret for a member's kubeconfig: the one asked for, else the first that the daemon mounts.
+    /// The Secrets with kubeconfigs that the daemon mounts, the one asked for first.
     ///
     /// # Errors
-    /// When the daemon does not mount that one.
-    pub(crate) fn secret(&self, asked: Option<&str>) -> Result<String> {
+    /// When the daemon does not mount that one, or none.
+    pub(crate) fn secrets(&self, asked: Option<&str>) -> Result<Vec<String>> {
         let mounted = self.secrets.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        match (asked, self.secrets.first()) {
-            (None, Some(first)) => Ok(first.clone()),
-            (Some(asked), _) if self.secrets.iter().any(|name| name == asked) => Ok(asked.to_owned()),
-            (Some(asked), Some(_)) => Err(JoiningError::usage(format!(
-                "--secret-name: the daemon does not mount the Secret `{asked}`; it mounts {mounted}"
-            ))),
-            (_, None) => Err(JoiningError::failed(format!(
-                "the daemon mounts no Secret with kubeconfigs by cluster; hint: `members.secret: {CLUSTERS}` of the chart"
-            ))),
-        }
-    }
-}
-
-/// The kubeconfigs of the members as they lie in the Secret.
-#[derive(Clone, Debug)]
-pub(crate) struct Joined {
-    pub(crate) secret: Value,
-    pub(crate) found: DynamicObject,
-    /// The text of each member's kubeconfig.
-    pub(crate) members: BTreeMap<String, String>,
-}
-
-impl Joined {
-    pub(crate) async fn of(host: &Reached, namespace: &str, name: &str) -> Result<Self> {
-        let secret = secret(namespace, name);
-        let Some(found) = host.find(&secret).await? else {
+        if self.secrets.is_empty() {
             return Err(JoiningError::failed(format!(
-                "there is no Secret {namespace}/{name} in the cluster `{}`; hint: run `dns-syncd init` again",
-                host.context
+                "the daemon mounts no Secret with kubeconfigs by cluster; hint: `members.secret: {CLUSTERS}` of the chart"
             )));
-        };
-        let data = found.data["data"].as_object().into_iter().flatten();
-        let decoded = |value: &Value| {
-            let octets: k8s_openapi::ByteString = serde_json::from_value(value.clone()).unwrap_or_default();
-            String::from_utf8_lossy(&octets.0).into_owned()
-        };
-        let members = data.map(|(name, value)| (name.clone(), decoded(value))).collect();
-        Ok(Self { secret, found, members })
+        }
+        let Some(asked) = asked else { return Ok(self.secrets.clone()) };
+        if !self.secrets.iter().any(|name| name == asked) {
+            return Err(JoiningError::usage(format!(
+                "--secret-name: the daemon does not mount the Secret `{asked}`; it mounts {mounted}"
+            )));
+        }
+        let others = self.secrets.iter().filter(|name| *name != asked);
+        Ok([asked.to_owned()].into_iter().chain(others.cloned()).collect())
     }
 
-    /// Gives a member this kubeconfig, or takes it away; false when the Secret has changed since it was read, and nothing
-    /// was written.
-    pub(crate) async fn set(&self, host: &Reached, cluster: &str, kubeconfig: Option<&str>) -> Result<bool> {
-        let encoded = kubeconfig.map(|text| k8s_openapi::ByteString(text.as_bytes().to_vec()));
-        host.merge(&self.secret, &self.found, &json!({ "data": { cluster: encoded } })).await
+    /// The DNS server in the host cluster, where the daemon is the DNS server: the addresses of its load balancer.
+    pub(crate) async fn found_servers(mut self, host: &Reached, namespace: &str) -> Result<Self> {
+        if self.is_embedded() && self.servers.is_empty() {
+            let service = json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": { "name": NAME, "namespace": namespace },
+            });
+            let found = host.find(&service).await?;
+            let balancer = found.as_ref().map(|found| &found.data["status"]["loadBalancer"]["ingress"]);
+            let ingress = balancer.and_then(Value::as_array).into_iter().flatten();
+            let addresses = ingress.filter_map(|ingress| ingress["ip"].as_str()?.parse::<IpAddr>().ok());
+            self.servers = addresses.map(|address| SocketAddr::new(address, 53)).collect();
+        }
+        Ok(self)
     }
 
-    /// The name under which a cluster has joined already, other than this one.
-    pub(crate) fn other_name(&self, cluster: &str, uid: &str) -> Option<&str> {
-        let mut others = self.members.iter().filter(|(name, _)| *name != cluster);
-        others.find(|(_, text)| extension(text, UID).as_deref() == Some(uid)).map(|(name, _)| name.as_str())
+    /// What the rights of `join` and `unjoin` depend on.
+    pub(crate) fn known(&self, known: Known, secrets: &[String]) -> Known {
+        known
+            .word("FED", [self.name.clone()])
+            .word("SECRETS", secrets.iter().cloned())
+            .word("SECRET", secrets.first().cloned())
+            .word("TOKEN", self.token.iter().map(|(secret, _)| secret.clone()))
+            .case(Case::Embedded, self.is_embedded())
+            .case(Case::Exported, self.exports)
+            .case(Case::Events, self.events)
+            .case(Case::Token, self.token.is_some())
     }
 
-    /// The UID of the cluster that joined under this name.
-    pub(crate) fn uid(&self, cluster: &str) -> Option<String> {
-        extension(self.members.get(cluster)?, UID)
-    }
-
-    /// When the cluster joined under this name.
-    pub(crate) fn joined(&self, cluster: &str) -> Option<String> {
-        extension(self.members.get(cluster)?, JOINED)
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.provider.as_deref() == Some(EMBEDDED)
     }
 }
 
-/// An extension of the only cluster of a kubeconfig.
-fn extension(kubeconfig: &str, name: &str) -> Option<String> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).ok()?;
-    let extensions = kubeconfig.clusters.first()?.cluster.as_ref()?.extensions.as_ref()?;
-    let found = extensions.iter().find(|extension| extension.name == name)?;
-    found.extension.as_str().map(str::to_owned)
+/// The Secret that is mounted where the container finds this file, and the key.
+fn mounted(pod: &Value, path: &Path) -> Option<(String, String)> {
+    let containers = pod["containers"].as_array()?.iter();
+    let mut mounts = containers.flat_map(|container| container["volumeMounts"].as_array().into_iter().flatten());
+    mounts.find_map(|mount| {
+        let file = path.strip_prefix(mount["mountPath"].as_str()?).ok()?.to_str()?;
+        let volume = pod["volumes"].as_array()?.iter().find(|volume| volume["name"] == mount["name"])?;
+        let secret = volume["secret"]["secretName"].as_str()?.to_owned();
+        let items = volume["secret"]["items"].as_array();
+        let key = items.and_then(|items| items.iter().find(|item| item["path"] == file)?["key"].as_str());
+        Some((secret, key.unwrap_or(file).to_owned()))
+    })
 }
 
 #[cfg(test)]
@@ -285,9 +271,9 @@ mod tests {
         assert_eq!((&*federation.name, federation.suffix.as_str()), ("fed", "a.example.com."));
         assert_eq!((federation.zone.as_str(), federation.servers.len()), ("example.com.", 2));
         assert_eq!((&*federation.pods, federation.port), ("a=b,c=d", 7));
-        assert_eq!(federation.secret(None).unwrap(), "all");
-        assert_eq!(federation.secret(Some("more")).unwrap(), "more");
-        let error = federation.secret(Some("of-eu")).unwrap_err().to_string();
+        assert_eq!(federation.secrets(None).unwrap(), ["all", "more"]);
+        assert_eq!(federation.secrets(Some("more")).unwrap(), ["more", "all"]);
+        let error = federation.secrets(Some("of-eu")).unwrap_err().to_string();
         assert_eq!(error, "--secret-name: the daemon does not mount the Secret `of-eu`; it mounts `all`, `more`");
 
         let wrong = json!({ FEDERATION: "fed", ZONE: "example.com", NAME_SERVERS: "ns1.example.com" });
@@ -295,6 +281,24 @@ mod tests {
         assert_eq!(error, "its annotation `nameserver` has `ns1.example.com`, which is no `ip:port`");
         let error = Federation::read(&deployment(&json!({})), None).unwrap_err();
         assert_eq!(error, format!("it has no annotation `{FEDERATION}`"));
+    }
+
+    #[test]
+    fn the_token_is_looked_for_where_the_pods_have_it() {
+        let mount = |name: &str, at: &str| json!({ "name": name, "mountPath": at });
+        let pod = json!({
+            "containers": [{ "volumeMounts": [mount("a", "/etc/dns-syncd/admin"), mount("b", "/run/b"), mount("c", "/c")] }],
+            "volumes": [
+                { "name": "a", "secret": { "secretName": "admin" } },
+                { "name": "b", "secret": { "secretName": "other", "items": [{ "key": "x", "path": "t" }] } },
+                { "name": "c", "emptyDir": {} },
+            ],
+        });
+        let at = |path: &str| mounted(&pod, Path::new(path));
+        let of = |secret: &str, key: &str| Some((secret.to_owned(), key.to_owned()));
+        assert_eq!(at("/etc/dns-syncd/admin/token"), of("admin", "token"));
+        assert_eq!(at("/run/b/t"), of("other", "x"));
+        assert_eq!([at("/c/token"), at("/etc/dns-syncd/adminx/token")], [None, None]);
     }
 
     #[test]
@@ -307,6 +311,7 @@ mod tests {
         assert_eq!(federation.suffix, federation.zone);
         assert_eq!(federation.provider.as_deref(), Some("coredns"));
         assert_eq!(federation.clusters["us"].settings.region.as_deref(), Some("west"));
+        assert_eq!(federation.token, None);
         assert!(federation.exports && !federation.events && !federation.levels.region && !federation.levels.zone);
     }
 }

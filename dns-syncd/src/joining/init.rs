@@ -7,12 +7,15 @@ use dnsprovider::Fqdn;
 use serde_json::Value;
 
 use super::args::InitArgs;
-use super::config_file::{checksum, config_file, leader, overrides, provider_files};
+use super::config_file::{
+    admin_token, checksum, config_file, leader, overrides, provider_files, refuse_of_this_machine,
+};
 use super::contexts::{Contexts, Reached};
 use super::federation::{Federation, deployment};
-use super::manifests::{HostValues, host};
-use super::objects::printed;
+use super::manifests::{ADMIN, EMBEDDED, HostValues, NAME, PROVIDER_FILE, host, without_use};
+use super::objects::{called, is_ours, printed, text};
 use super::report::{JoiningError, Listener, Result};
+use super::rights::{Asked, Case, Command, Known, Side};
 use super::{Outcome, label};
 use crate::config::{Config, Flags};
 
@@ -56,13 +59,13 @@ impl Init {
             )));
         }
         let config = Config::load(&flags, env)?;
-        let provider = config.provider_name()?;
-        if ["embedded", "memory"].contains(&provider) {
-            return Err(JoiningError::usage(format!(
-                "the provider `{provider}` is not set up by `init`; hint: the chart dns-syncd/deploy/chart with \
-                 examples/embedded.yaml runs the daemon as the DNS server"
-            )));
+        if config.provider_name()? == "memory" {
+            return Err(JoiningError::usage(
+                "the provider `memory` is not set up by `init`: its records are in no DNS; hint: --dns-provider=embedded \
+                 makes the daemon the DNS server",
+            ));
         }
+        refuse_of_this_machine(&config, &args.host.federation_system_namespace)?;
         let own = match Config::file(&flags, env) {
             None => None,
             Some(path) => Some(std::fs::read_to_string(&path).map_err(|error| {
@@ -78,11 +81,33 @@ impl Init {
         &self.config
     }
 
+    /// The provider's file as it will be in the pods, where the daemon is the DNS server; else none.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or no zone is named.
+    pub fn served(&self) -> Result<Option<String>> {
+        if self.config.provider_name()? != EMBEDDED {
+            return Ok(None);
+        }
+        let Some(zone) = &self.config.federation.zone_name else {
+            return Err(JoiningError::usage(
+                "the provider `embedded` knows zones by name alone; hint: --dns-zone-name",
+            ));
+        };
+        let path = self.config.provider.config.as_deref();
+        let mut files = provider_files(path, self.home.as_deref(), Some(zone))?;
+        let text = files.remove(PROVIDER_FILE).unwrap_or_default();
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+    }
+
     /// The objects for a zone that was found, and the DNS servers that the provider's file names.
     fn objects(&self, zone: &Fqdn, servers: &[SocketAddr]) -> Result<Vec<Value>> {
         let leader = leader(&self.config);
-        let config = config_file(self.own.as_deref(), &self.given, leader);
-        let files = provider_files(self.config.provider.config.as_deref(), self.home.as_deref())?;
+        let provider = self.config.provider_name()?;
+        let token = self.config.admin.token_file.as_deref().map(admin_token).transpose()?;
+        let config = config_file(self.own.as_deref(), &self.given, leader, token.is_some());
+        let served = (provider == EMBEDDED).then_some(zone);
+        let files = provider_files(self.config.provider.config.as_deref(), self.home.as_deref(), served)?;
         let resolver = self.config.sync.resolver.map(|resolver| resolver.to_string()).unwrap_or_default();
         let mut of_log = self.given.iter().filter(|(section, key, _)| (*section, *key) == ("Command", "log-format"));
         let is_text = of_log.next_back().is_some_and(|(_, _, form)| form == "text");
@@ -92,39 +117,93 @@ impl Init {
             federation: self.config.federation.name.to_string(),
             suffix: self.config.federation.suffix.clone().unwrap_or_else(|| zone.clone()),
             zone: zone.clone(),
-            provider: self.config.provider_name()?.to_owned(),
+            provider: provider.to_owned(),
             servers: servers.to_vec(),
             checksum: checksum(&config, &resolver, &files),
             config: config.text,
             provider_files: files,
             leader,
-            lease: self.config.leader.name.clone().unwrap_or_else(|| self.config.federation.claim.to_string()),
+            lease: self.lease(),
+            token,
             is_text,
         })
     }
 
-    /// The objects as YAML, without what is secret; sends nothing.
+    /// The objects as YAML, without what is secret, and what would be deleted; writes nothing.
     ///
     /// # Errors
-    /// When a file cannot be read.
-    pub fn printed(&self, zone: &Fqdn, servers: &[SocketAddr]) -> Result<String> {
-        Ok(printed(&self.objects(zone, servers)?))
+    /// When a file cannot be read, and as [`Init::run`]; a cluster that cannot be reached is remarked on.
+    pub async fn printed(&self, zone: &Fqdn, servers: &[SocketAddr], listener: &dyn Listener) -> Result<String> {
+        let objects = self.objects(zone, servers)?;
+        let obsolete = match self.checked(&objects, listener).await {
+            Ok((_, obsolete)) => obsolete,
+            Err(JoiningError::Unreached(why)) => {
+                listener.remark(&format!("{why}; so neither rights nor what is in the way were looked for"));
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let deleted = obsolete.iter().map(|object| format!("# deleted: {}\n", called(object)));
+        Ok(printed(&objects) + &deleted.collect::<String>())
     }
 
     /// Puts the daemon into the host cluster.
     ///
     /// # Errors
-    /// When the cluster cannot be reached or refuses something, or something of somebody else is in the way.
+    /// When the cluster cannot be reached or refuses something, a right is missing, or something of somebody else is in
+    /// the way.
     pub async fn run(&self, zone: &Fqdn, servers: &[SocketAddr], listener: &dyn Listener) -> Result<Outcome> {
         let objects = self.objects(zone, servers)?;
-        let context = &self.args.host.host_cluster_context;
-        let host = self.contexts.reach("--host-cluster-context", context).await?;
-        self.refuse_another(&host).await?;
-        host.check_ours(&objects).await?;
+        let (host, obsolete) = self.checked(&objects, listener).await?;
         for object in &objects {
             host.apply(object, listener).await?;
         }
+        for object in &obsolete {
+            host.delete(object, listener).await?;
+        }
         Ok(Outcome::Done)
+    }
+
+    /// The host and what is to be deleted there, when nothing stands against it.
+    async fn checked(&self, objects: &[Value], listener: &dyn Listener) -> Result<(Reached, Vec<Value>)> {
+        let namespace = &*self.args.host.federation_system_namespace;
+        let host = self.contexts.connect("--host-cluster-context", &self.args.host.host_cluster_context).await?;
+        let mut asked = Asked::new(&host, Command::Init, Side::Host);
+        let mut known = self.known(objects);
+        asked.missing(&known, false).await?.refuse()?;
+        let near = host.clone().identified().await?;
+        if near.find(&objects[0]).await?.is_none() {
+            known.found("create", "namespaces", namespace);
+            known.found("patch", "namespaces", namespace);
+        }
+        self.refuse_another(&near).await?;
+        near.check_ours(objects).await?;
+        let mut obsolete = Vec::new();
+        for (resource, object) in without_use(namespace, objects) {
+            if near.find(&object).await?.is_some_and(|found| is_ours(&found)) {
+                known.found("delete", resource, text(&object, "/metadata/name"));
+                obsolete.push(object);
+            }
+        }
+        asked.missing(&known, false).await?.refuse()?;
+        asked.remark(listener);
+        Ok((near, obsolete))
+    }
+
+    /// What the rights depend on.
+    fn known(&self, objects: &[Value]) -> Known {
+        let has = |kind: &str, name: &str| {
+            objects.iter().any(|object| text(object, "/kind") == kind && text(object, "/metadata/name") == name)
+        };
+        Known::of(&self.args.host.federation_system_namespace)
+            .word("LEASE", [self.lease()])
+            .case(Case::Lease, has("Role", NAME))
+            .case(Case::Embedded, has("Service", NAME))
+            .case(Case::Token, has("Secret", ADMIN))
+    }
+
+    fn lease(&self) -> String {
+        self.config.leader.name.clone().unwrap_or_else(|| self.config.federation.claim.to_string())
     }
 
     /// A namespace holds one federation.

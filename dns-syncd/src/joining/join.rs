@@ -9,11 +9,13 @@ use super::access::{Server, Token, kubeconfig};
 use super::args::JoinArgs;
 use super::contexts::{Contexts, Reached};
 use super::daemon::wait_until_ready;
-use super::federation::{Federation, Joined};
+use super::federation::Federation;
+use super::joined::AllJoined;
 use super::manifests::{MemberValues, member};
 use super::names::Edit;
 use super::objects::printed;
 use super::report::{Action, JoiningError, Listener, Result};
+use super::rights::{Asked, Case, Command, Known, Side, check};
 use super::{Outcome, label};
 use crate::config::Flags;
 
@@ -43,11 +45,29 @@ pub async fn join(
     let (context, host_context) = (args.member.context(), &*args.host.host_cluster_context);
     contexts.check("--host-cluster-context", host_context)?;
     contexts.check("--cluster-context", context)?;
-    let host = contexts.reach("--host-cluster-context", host_context).await?;
+    let host = contexts.connect("--host-cluster-context", host_context).await?;
+    let reached = contexts.connect("--cluster-context", context).await?;
+    let (near, far) = (host.clone(), reached.clone());
+    let mut asked = (Asked::new(&near, Command::Join, Side::Host), Asked::new(&far, Command::Join, Side::Member));
+    let mut known =
+        Known::of(namespace).case(Case::Waits, args.timeout > 0).case(Case::Dns, args.member.cluster_dns.is_told());
+    check(&mut asked.0, &mut asked.1, &known).await?;
+    let host = host.identified().await?;
     let federation = Federation::of(&host, namespace).await?;
-    let secret = federation.secret(args.member.secret_name.as_deref())?;
-    let joined = Joined::of(&host, namespace, &secret).await?;
-    let reached = contexts.reach("--cluster-context", context).await?;
+    let secrets = federation.secrets(args.member.secret_name.as_deref())?;
+    let reached = reached.identified().await?;
+    known = federation.known(known, &secrets);
+    if reached.find(&super::objects::namespace(namespace)).await?.is_none() {
+        known.found("create", "namespaces", namespace);
+        known.found("patch", "namespaces", namespace);
+    }
+    let federation = federation.found_servers(&host, namespace).await?;
+    let edit = Edit::adding(&reached, cluster, args.member.cluster_dns, &federation).await?;
+    edit.rights(&mut known);
+    check(&mut asked.0, &mut asked.1, &known).await?;
+    let is_asked = args.member.secret_name.is_some();
+    let mounted = async || AllJoined::of(&host, namespace, &secrets, cluster, is_asked).await;
+    let joined = mounted().await?;
     refuse_twice(&joined, cluster, &reached)?;
 
     let objects = member(&MemberValues {
@@ -58,9 +78,12 @@ pub async fn join(
         events: federation.events,
     })?;
     reached.check_ours(&objects).await?;
-    let edit = Edit::adding(&reached, cluster, args.member.cluster_dns, &federation).await?;
+    known = known.word("SECRET", [joined.secret()]);
+    check(&mut asked.0, &mut asked.1, &known).await?;
+    asked.0.remark(listener);
+    asked.1.remark(listener);
     if args.dry_run {
-        let mut kubeconfig = joined.secret.clone();
+        let mut kubeconfig = joined.own.secret.clone();
         kubeconfig["data"] = json!({ cluster: "" });
         let text = printed(&objects) + &printed(&[kubeconfig]) + &edit.printed();
         return Ok(Join::Printed(text));
@@ -78,8 +101,9 @@ pub async fn join(
     let now = Timestamp::now().to_string();
     let (joined, action) = loop {
         // Others join meanwhile.
-        let joined = Joined::of(&host, namespace, &secret).await?;
+        let joined = mounted().await?;
         refuse_twice(&joined, cluster, &reached)?;
+        let joined = joined.own;
         let since = joined.joined(cluster).unwrap_or_else(|| now.clone());
         let text = kubeconfig(cluster, &server, &token, &reached.uid, &since);
         let action = match joined.members.get(cluster) {
@@ -98,15 +122,20 @@ pub async fn join(
 }
 
 /// One cluster under two names would count twice, and two under one name take turns.
-fn refuse_twice(joined: &Joined, cluster: &str, reached: &Reached) -> Result<()> {
+fn refuse_twice(joined: &AllJoined, cluster: &str, reached: &Reached) -> Result<()> {
     let context = &reached.context;
+    if let Some(other) = joined.other_secret(cluster) {
+        return Err(JoiningError::usage(format!(
+            "a cluster has joined as `{cluster}` already, in the Secret `{other}`; hint: --secret-name={other}, or another name"
+        )));
+    }
     if let Some(other) = joined.other_name(cluster, &reached.uid) {
         return Err(JoiningError::usage(format!(
             "the cluster of the context `{context}` has joined already, as `{other}`; hint: `dns-syncd unjoin {other} \
              --cluster-context={context} …` first"
         )));
     }
-    if joined.uid(cluster).is_some_and(|uid| uid != reached.uid) {
+    if joined.own.uid(cluster).is_some_and(|uid| uid != reached.uid) {
         return Err(JoiningError::usage(format!(
             "another cluster than that of the context `{context}` has joined as `{cluster}` already; hint: another name, or \
              `dns-syncd unjoin {cluster} --force …` when that one is gone"

@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 
 use super::objects::{CLUSTER, MADE_BY, marked, namespace, text};
 use super::report::{JoiningError, Result};
+use super::rights::{ROLE_BINDINGS, ROLES};
 use crate::config::LeaderKind;
 
 const HOST: &str = include_str!("../../deploy/manifests/init.yaml");
+/// The same where the daemon is the DNS server.
+const HOST_EMBEDDED: &str = include_str!("../../deploy/manifests/init-embedded.yaml");
 const MEMBER: &str = include_str!("../../deploy/manifests/member.yaml");
 
 /// The names of objects in the manifests, kept in the host cluster.
@@ -23,6 +26,13 @@ pub(crate) const NAME: &str = "dns-syncd";
 pub(crate) const PROVIDER_FILE: &str = "federation-dns-provider.conf";
 /// The Secret with a kubeconfig for each member.
 pub(crate) const CLUSTERS: &str = "dns-syncd-clusters";
+/// The provider that is the daemon itself.
+pub(crate) const EMBEDDED: &str = "embedded";
+/// The Secret with the token of the admin address, and its key.
+pub(crate) const ADMIN: &str = "dns-syncd-admin";
+pub(crate) const TOKEN: &str = "token";
+/// Where the container finds that.
+pub(crate) const ADMIN_FOLDER: &str = "/etc/dns-syncd/admin";
 /// Where the container finds the provider's files.
 pub(crate) const PROVIDER_FOLDER: &str = "/etc/dns-syncd/provider";
 
@@ -53,6 +63,8 @@ pub(crate) struct HostValues {
     pub(crate) provider_files: BTreeMap<String, Vec<u8>>,
     pub(crate) leader: LeaderKind,
     pub(crate) lease: String,
+    /// Of the admin address.
+    pub(crate) token: Option<Vec<u8>>,
     /// Of what is read once, at the start.
     pub(crate) checksum: String,
     /// The log is for people.
@@ -62,7 +74,8 @@ pub(crate) struct HostValues {
 /// The objects of the host cluster in the order in which they are written.
 pub(crate) fn host(values: &HostValues) -> Result<Vec<Value>> {
     let mut objects = vec![namespace(&values.namespace)];
-    for mut object in documents(HOST)? {
+    let form = if values.provider == EMBEDDED { HOST_EMBEDDED } else { HOST };
+    for mut object in documents(form)? {
         let kind = text(&object, "/kind").to_owned();
         if values.leader != LeaderKind::Lease && ["Role", "RoleBinding"].contains(&&*kind) {
             continue;
@@ -85,7 +98,12 @@ pub(crate) fn host(values: &HostValues) -> Result<Vec<Value>> {
             }
             "RoleBinding" => object["subjects"][0]["namespace"] = json!(values.namespace),
             "Deployment" => {
-                objects.push(clusters_secret(&values.namespace, &object));
+                objects.push(secret_like(&object, CLUSTERS, &values.namespace));
+                if let Some(token) = &values.token {
+                    let mut secret = secret_like(&object, ADMIN, &values.namespace);
+                    secret["data"] = encoded(&[(TOKEN.to_owned(), token.clone())].into());
+                    objects.push(secret);
+                }
                 deployment(&mut object, values);
             }
             _ => {}
@@ -95,13 +113,32 @@ pub(crate) fn host(values: &HostValues) -> Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// One kubeconfig for each member by its name; empty at first.
-fn clusters_secret(namespace: &str, like: &Value) -> Value {
+/// A Secret with the labels of that object; empty at first.
+fn secret_like(like: &Value, name: &str, namespace: &str) -> Value {
     let labels = like["metadata"]["labels"].clone();
     marked(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": { "name": CLUSTERS, "namespace": namespace, "labels": labels },
+        "metadata": { "name": name, "namespace": namespace, "labels": labels },
     }))
+}
+
+/// Objects that `init` makes in some cases and not in this one, each with its resource.
+pub(crate) fn without_use(namespace: &str, objects: &[Value]) -> Vec<(&'static str, Value)> {
+    const IN_SOME_CASES: [(&str, &str, &str, &str); 4] = [
+        (ROLE_BINDINGS, "rbac.authorization.k8s.io/v1", "RoleBinding", NAME),
+        (ROLES, "rbac.authorization.k8s.io/v1", "Role", NAME),
+        ("services", "v1", "Service", NAME),
+        ("secrets", "v1", "Secret", ADMIN),
+    ];
+    let is_made = |kind: &str, name: &str| {
+        objects.iter().any(|object| text(object, "/kind") == kind && text(object, "/metadata/name") == name)
+    };
+    let unmade = IN_SOME_CASES.into_iter().filter(|(_, _, kind, name)| !is_made(kind, name));
+    let object = |(resource, version, kind, name): (_, &str, &str, &str)| {
+        let metadata = json!({ "name": name, "namespace": namespace });
+        (resource, json!({ "apiVersion": version, "kind": kind, "metadata": metadata }))
+    };
+    unmade.map(object).collect()
 }
 
 fn deployment(object: &mut Value, values: &HostValues) {
@@ -127,6 +164,12 @@ fn deployment(object: &mut Value, values: &HostValues) {
             volume["secret"]["secretName"] = json!(PROVIDER_FILE);
         }
     }
+    if values.token.is_some() {
+        let volume = json!({ "name": ADMIN, "secret": { "secretName": ADMIN } });
+        behind_clusters(&mut pod["volumes"], volume);
+        let mount = json!({ "name": ADMIN, "mountPath": ADMIN_FOLDER, "readOnly": true });
+        behind_clusters(&mut pod["containers"][0]["volumeMounts"], mount);
+    }
     let container = &mut pod["containers"][0];
     container["image"] = json!(values.image);
     if let Some(mounts) = container["volumeMounts"].as_array_mut() {
@@ -134,6 +177,14 @@ fn deployment(object: &mut Value, values: &HostValues) {
     }
     for form in container["args"].as_array_mut().into_iter().flatten().filter(|word| **word == "json") {
         *form = json!(if values.is_text { "text" } else { "json" });
+    }
+}
+
+/// Adds a volume, or its mount, where the chart has it.
+fn behind_clusters(entries: &mut Value, entry: Value) {
+    if let Some(entries) = entries.as_array_mut() {
+        let at = entries.iter().position(|entry| entry["name"] == CLUSTERS).map_or(entries.len(), |at| at + 1);
+        entries.insert(at, entry);
     }
 }
 

@@ -10,7 +10,7 @@
 //! A second run changes nothing, and finishes what a first one could not. Each object is applied on the server's side, so
 //! what others set in it stays theirs.
 //!
-//! `manifests` says what the objects are, `objects` writes them, `federation` reads what `init` left, `access` makes the
+//! `manifests` says what the objects are, `objects` writes them, `federation` reads what `init` left, `joined` who has joined, `rights` asks what may be done, `access` makes the
 //! kubeconfig, `names` edits the member's DNS, `place` says where it is, `daemon` asks the pods.
 
 mod access;
@@ -21,11 +21,13 @@ mod daemon;
 mod federation;
 mod init;
 mod join;
+mod joined;
 mod manifests;
 mod names;
 mod objects;
 mod place;
 mod report;
+mod rights;
 mod unjoin;
 
 pub use self::args::{ClusterDns, Host, InitArgs, JoinArgs, Member, UnjoinArgs, without_use};

@@ -17,6 +17,7 @@ use super::manifests::{NAME, NAME_SERVERS};
 use super::objects::{is_ours, marked};
 use super::place::place;
 use super::report::{Action, JoiningError, Listener, Result};
+use super::rights::Known;
 use crate::cluster_dns::kube_dns::{self, Contents, Data};
 use crate::cluster_dns::{Place, ShortNames, Unreadable, coredns, custom, print};
 
@@ -70,6 +71,14 @@ impl Edit {
             ));
         }
         edit.remarks.extend(servers_are_unknown(federation));
+        // Without the right to see it nothing is said.
+        if member.find(&super::objects::namespace(&federation.name)).await.is_ok_and(|found| found.is_some()) {
+            edit.remarks.push(format!(
+                "the cluster `{}` has a namespace `{}`, called as the federation: pods find a service there by `SERVICE.{}` \
+                 only while it has ready endpoints",
+                member.context, federation.name, federation.name
+            ));
+        }
         let mut names = short_names(federation, place);
         let corefile = ConfigMap::find(member, COREDNS).await?.filter(|map| map.contents.data.contains_key(COREFILE));
         if let Some(Ok(domain)) = corefile.as_ref().map(|map| coredns::cluster_domain(&map.contents.data[COREFILE])) {
@@ -169,6 +178,16 @@ impl Edit {
         }
     }
 
+    /// The rights that it takes.
+    pub(crate) fn rights(&self, known: &mut Known) {
+        for change in &self.changes {
+            let name = super::objects::text(&change.map.map, "/metadata/name");
+            for verb in change.verbs() {
+                known.found(verb, "configmaps", name);
+            }
+        }
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -199,6 +218,16 @@ impl Change {
         let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key, None));
         let written = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
         written.map(|(key, value)| (key, Some(value))).chain(gone).collect()
+    }
+
+    /// What is done to the ConfigMap.
+    fn verbs(&self) -> &'static [&'static str] {
+        match &self.map.found {
+            _ if self.after == self.map.contents => &[],
+            None => &["create", "patch"],
+            Some(found) if self.after.data.is_empty() && is_ours(found) => &["delete"],
+            Some(_) => &["patch"],
+        }
     }
 
     fn part(&self) -> Value {
@@ -300,7 +329,8 @@ fn short_names(federation: &Federation, place: Place) -> ShortNames {
 
 /// What to know where a zone that need not be public has no servers that could be asked.
 fn servers_are_unknown(federation: &Federation) -> Option<String> {
-    if federation.provider.as_deref() != Some("coredns") || !federation.servers.is_empty() {
+    let need_not_be_public = federation.provider.as_deref() == Some("coredns") || federation.is_embedded();
+    if !need_not_be_public || !federation.servers.is_empty() {
         return None;
     }
     let zone = federation.zone.as_str().trim_end_matches('.');

@@ -57,6 +57,9 @@ pub enum JoiningError {
     /// What is asked for cannot be meant.
     #[error(transparent)]
     Usage(#[from] crate::config::ConfigError),
+    /// A cluster does not answer.
+    #[error("{0}")]
+    Unreached(String),
     /// It failed.
     #[error("{0}")]
     Failed(String),

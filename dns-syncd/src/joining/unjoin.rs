@@ -1,16 +1,21 @@
 //! `unjoin`: a member leaves, and its addresses leave DNS at once.
 
+use std::time::Duration;
+
 use kube::ResourceExt as _;
+use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::args::UnjoinArgs;
 use super::contexts::{Contexts, Reached};
-use super::daemon::replicas;
-use super::federation::{Federation, Joined};
+use super::daemon::{Daemon, PAUSE};
+use super::federation::Federation;
+use super::joined::AllJoined;
 use super::manifests::{MemberValues, member};
 use super::names::Edit;
 use super::objects::{CLUSTER, MADE_BY, is_ours, text};
 use super::report::{Action, JoiningError, Listener, Result};
+use super::rights::{Asked, Case, Command, Known, Side};
 use super::{Outcome, label};
 use crate::config::Flags;
 
@@ -27,11 +32,25 @@ pub async fn unjoin(
     let (cluster, namespace) = (&*args.member.cluster, &*args.host.federation_system_namespace);
     label("a cluster", cluster)?;
     let contexts = Contexts::read(flags.kubeconfig.as_deref(), env)?;
-    let host = contexts.reach("--host-cluster-context", &args.host.host_cluster_context).await?;
+    contexts.check("--host-cluster-context", &args.host.host_cluster_context)?;
+    let near = contexts.connect("--host-cluster-context", &args.host.host_cluster_context).await?;
+    let mut asked = Asked::new(&near, Command::Unjoin, Side::Host);
+    let mut known = Known::of(namespace).case(Case::Dns, args.member.cluster_dns.is_told());
+    let far = far(args, &contexts, listener).await?;
+    let mut asked_far = far.as_ref().map(|far| Asked::new(far, Command::Unjoin, Side::Member));
+    check(&mut asked, &mut asked_far, &known, args.force, listener).await?;
+    let host = near.clone().identified().await?;
     let federation = Federation::of(&host, namespace).await?;
-    let secret = federation.secret(args.member.secret_name.as_deref())?;
-    let joined = Joined::of(&host, namespace, &secret).await?;
-    let reached = reach(args, &contexts, &joined, listener).await?;
+    let secrets = federation.secrets(args.member.secret_name.as_deref())?;
+    known = federation.known(known, &secrets);
+    check(&mut asked, &mut asked_far, &known, args.force, listener).await?;
+    let is_asked = args.member.secret_name.is_some();
+    let mounted = async || AllJoined::of(&host, namespace, &secrets, cluster, is_asked).await;
+    let joined = mounted().await?;
+    let mut reached = match far.clone().filter(|_| asked_far.is_some()) {
+        Some(far) => its_own(args, far.identified().await?, &joined, listener)?,
+        None => None,
+    };
     let objects = member(&MemberValues {
         namespace: namespace.to_owned(),
         federation: federation.name.clone(),
@@ -41,21 +60,37 @@ pub async fn unjoin(
     })?;
     if let Some(reached) = &reached {
         refuse_another(reached, &objects, cluster).await?;
+        Edit::removing(reached, args.member.cluster_dns, &federation).await?.rights(&mut known);
+        let is_there = reached.find(&objects[0]).await?.is_some();
+        if is_there
+            && reached.uid != host.uid
+            && why_it_stays(reached, &objects[0], &federation.name, &objects).await?.is_none()
+        {
+            known.found("delete", "namespaces", namespace);
+        }
     }
-    if !joined.members.contains_key(cluster) {
-        let members: Vec<_> = joined.members.keys().map(|name| format!("`{name}`")).collect();
+    known = known.word("SECRET", [joined.secret()]);
+    check(&mut asked, &mut asked_far, &known, args.force, listener).await?;
+    asked.remark(listener);
+    match &asked_far {
+        Some(asked) => asked.remark(listener),
+        None => reached = None,
+    }
+    if !joined.own.members.contains_key(cluster) {
+        let members: Vec<_> = joined.names().into_iter().map(|name| format!("`{name}`")).collect();
         let members = if members.is_empty() { "there is none".to_owned() } else { members.join(", ") };
         listener.remark(&format!("`{cluster}` is no member (members: {members}); looking for what is left of it"));
     }
 
-    let mut now = joined;
+    let mut now = joined.own;
     while now.members.contains_key(cluster) && !now.set(&host, cluster, None).await? {
         // Others join meanwhile.
-        now = Joined::of(&host, namespace, &secret).await?;
+        now = mounted().await?.own;
     }
     let action = if now.members.contains_key(cluster) { Action::Deleted } else { Action::Absent };
     host.tell_part(&now.secret, cluster, action, listener);
-    let mut outcome = tell_daemon(&host, namespace, &federation, cluster, listener).await?;
+    let daemon = Daemon::of(&host, namespace, &federation).await?;
+    let (mut outcome, told) = tell_daemon(&daemon, cluster, listener).await?;
     if let Some(reached) = reached {
         let edit = Edit::removing(&reached, args.member.cluster_dns, &federation).await?;
         if edit.write(&reached, listener).await? == Outcome::Withheld {
@@ -63,58 +98,105 @@ pub async fn unjoin(
         }
         clear(&reached, reached.uid == host.uid, &federation.name, &objects, listener).await?;
     }
+    if told && !wait_until_gone(&daemon, cluster, Duration::from_secs(args.timeout), listener).await? {
+        outcome = Outcome::Withheld;
+    }
     Ok(outcome)
 }
 
-/// The member; `None` where it is gone and that is no obstacle.
-async fn reach(
+/// The way to the member; `None` where there is none and that is no obstacle.
+async fn far(args: &UnjoinArgs, contexts: &Contexts, listener: &dyn Listener) -> Result<Option<Reached>> {
+    match contexts.connect("--cluster-context", args.member.context()).await {
+        Ok(far) => Ok(Some(far)),
+        Err(error) if args.force => {
+            listener.remark(&stays(&error));
+            Ok(None)
+        }
+        Err(error) => Err(forcible(error)),
+    }
+}
+
+fn stays(why: &dyn std::fmt::Display) -> String {
+    format!("what `join` made in the cluster itself stays there: {why}")
+}
+
+fn forcible(error: JoiningError) -> JoiningError {
+    match error {
+        JoiningError::Unreached(why) => {
+            JoiningError::failed(format!("{why}; hint: --force leaves what is in it where it is"))
+        }
+        error => error,
+    }
+}
+
+/// Asks both clusters for the rights that are known by now; with `force` a member is left as it is that cannot be
+/// reached, or in which one is missing.
+async fn check(
+    host: &mut Asked<'_>,
+    member: &mut Option<Asked<'_>>,
+    known: &Known,
+    force: bool,
+    listener: &dyn Listener,
+) -> Result<()> {
+    let mut is_complete = host.missing(known, false).await?.is_empty();
+    if let Some(asked) = member {
+        match asked.missing(known, false).await {
+            Ok(missing) if missing.is_empty() => {}
+            Ok(_) if !force => is_complete = false,
+            Ok(missing) => {
+                listener.remark(&stays(&format!("rights are missing:\n{missing}")));
+                *member = None;
+            }
+            Err(error) if force => {
+                listener.remark(&stays(&error));
+                *member = None;
+            }
+            Err(error) => return Err(forcible(error)),
+        }
+    }
+    if is_complete {
+        return Ok(());
+    }
+    let missing = host.missing(known, true).await?;
+    match member {
+        Some(asked) if !force => missing.and(asked.missing(known, true).await?).refuse(),
+        _ => missing.refuse(),
+    }
+}
+
+/// The member; `None` where another cluster has its place and that is no obstacle.
+fn its_own(
     args: &UnjoinArgs,
-    contexts: &Contexts,
-    joined: &Joined,
+    reached: Reached,
+    joined: &AllJoined,
     listener: &dyn Listener,
 ) -> Result<Option<Reached>> {
     let (cluster, context) = (&args.member.cluster, args.member.context());
-    let reached = match contexts.reach("--cluster-context", context).await {
-        Ok(reached) => reached,
-        Err(error) if args.force => {
-            listener.remark(&format!("what `join` made in the cluster itself stays there: {error}"));
-            return Ok(None);
-        }
-        Err(JoiningError::Failed(why)) => {
-            return Err(JoiningError::failed(format!("{why}; hint: --force leaves what is in it where it is")));
-        }
-        Err(error) => return Err(error),
-    };
-    if joined.uid(cluster).is_some_and(|uid| uid != reached.uid) {
-        let why = format!("the context `{context}` leads to another cluster than the one that joined as `{cluster}`");
-        if args.force {
-            listener.remark(&format!("{why}: nothing is changed in it"));
-            return Ok(None);
-        }
-        return Err(JoiningError::usage(format!(
-            "{why}; hint: --cluster-context, or --force when the one that joined is gone"
-        )));
+    if joined.own.uid(cluster).is_none_or(|uid| uid == reached.uid) {
+        return Ok(Some(reached));
     }
-    Ok(Some(reached))
+    let why = format!("the context `{context}` leads to another cluster than the one that joined as `{cluster}`");
+    if args.force {
+        listener.remark(&format!("{why}: nothing is changed in it"));
+        return Ok(None);
+    }
+    Err(JoiningError::usage(format!("{why}; hint: --cluster-context, or --force when the one that joined is gone")))
 }
 
-/// Every pod takes the cluster out at once.
-async fn tell_daemon(
-    host: &Reached,
-    namespace: &str,
-    federation: &Federation,
-    cluster: &str,
-    listener: &dyn Listener,
-) -> Result<Outcome> {
-    let replicas = replicas(host, namespace, federation).await?;
-    let mut outcome = Outcome::Done;
+/// Every pod takes the cluster out at once. True beside it where one had it.
+async fn tell_daemon(daemon: &Daemon<'_>, cluster: &str, listener: &dyn Listener) -> Result<(Outcome, bool)> {
+    let replicas = daemon.replicas().await?;
+    let (mut outcome, mut had) = (Outcome::Done, false);
     if replicas.is_empty() {
-        listener.remark(&format!("no pod of the daemon runs in the namespace {namespace}"));
+        listener.remark(&format!("no pod of the daemon runs in the namespace {}", daemon.namespace));
         outcome = Outcome::Withheld;
     }
     for replica in replicas {
         match replica.unjoin(cluster).await {
-            Ok(true) => listener.remark(&format!("pod {}: the cluster is out", replica.name)),
+            Ok(true) => {
+                listener.remark(&format!("pod {}: the cluster is out", replica.name));
+                had = true;
+            }
             Ok(false) => {}
             Err(why) => {
                 listener.remark(&format!("pod {} cannot be told: {why}", replica.name));
@@ -127,7 +209,42 @@ async fn tell_daemon(
             "the addresses of the cluster stay in DNS for `leave-delay` (five minutes unless set) where no pod was told",
         );
     }
-    Ok(outcome)
+    Ok((outcome, had))
+}
+
+/// Waits until no pod has the kubeconfig any more, and takes the cluster out again where a pod that started meanwhile has
+/// taken it in; false when the time is over before.
+async fn wait_until_gone(daemon: &Daemon<'_>, cluster: &str, limit: Duration, listener: &dyn Listener) -> Result<bool> {
+    if limit.is_zero() {
+        return Ok(true);
+    }
+    let until = tokio::time::Instant::now() + limit;
+    let mut said = false;
+    loop {
+        let mut with = None;
+        for replica in daemon.replicas().await? {
+            // One that cannot be asked may be about to start with it.
+            if replica.unjoin(cluster).await.unwrap_or(true) {
+                with = Some(replica.name.clone());
+            }
+        }
+        let Some(pod) = with else { return Ok(true) };
+        if !std::mem::replace(&mut said, true) {
+            listener.remark(&format!(
+                "waiting: pod {pod} still has the kubeconfig, as its kubelet renews it once a minute; the addresses are out \
+                 already"
+            ));
+        }
+        if tokio::time::Instant::now() + PAUSE > until {
+            listener.remark(&format!(
+                "pod {pod} still has the kubeconfig after {} s: if it starts anew before that is gone, it takes the cluster \
+                 in; hint: run this again",
+                limit.as_secs()
+            ));
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// What lies there may be of the same cluster under another name.
@@ -163,6 +280,11 @@ async fn clear(
     Ok(())
 }
 
+/// True for a namespace that this federation's `join` made.
+fn is_of(namespace: &DynamicObject, federation: &str) -> bool {
+    is_ours(namespace) && namespace.annotations().get(MADE_BY).is_some_and(|by| by == federation)
+}
+
 /// Deletes the namespace where this federation's `join` made it and nothing else is in it. In doubt it stays.
 async fn clear_namespace(
     reached: &Reached,
@@ -171,20 +293,28 @@ async fn clear_namespace(
     objects: &[Value],
     listener: &dyn Listener,
 ) -> Result<()> {
-    let Some(found) = reached.find(object).await? else {
-        reached.tell(object, Action::Absent, listener);
-        return Ok(());
+    let Some(why) = why_it_stays(reached, object, federation, objects).await? else {
+        return reached.delete(object, listener).await;
     };
-    let namespace = text(object, "/metadata/name");
-    let why = if !is_ours(&found) || found.annotations().get(MADE_BY).is_none_or(|by| by != federation) {
-        format!("`join` of the federation `{federation}` did not make it")
-    } else {
-        match reached.stranger_in(namespace, objects).await {
-            Ok(None) => return reached.delete(object, listener).await,
-            Ok(Some(stranger)) => format!("the {stranger} in it is not ours"),
-            Err(why) => format!("something else may be in it: {why}"),
-        }
-    };
-    listener.remark(&format!("the namespace {namespace} in the cluster `{}` stays: {why}", reached.context));
+    let (namespace, context) = (text(object, "/metadata/name"), &reached.context);
+    listener.remark(&format!("the namespace {namespace} in the cluster `{context}` stays: {why}"));
     Ok(())
+}
+
+/// Why the namespace is not deleted; `None` where it is, or is not there.
+async fn why_it_stays(
+    reached: &Reached,
+    object: &Value,
+    federation: &str,
+    objects: &[Value],
+) -> Result<Option<String>> {
+    let Some(found) = reached.find(object).await? else { return Ok(None) };
+    if !is_of(&found, federation) {
+        return Ok(Some(format!("`join` of the federation `{federation}` did not make it")));
+    }
+    Ok(match reached.stranger_in(text(object, "/metadata/name"), objects).await {
+        Ok(None) => None,
+        Ok(Some(stranger)) => Some(format!("the {stranger} in it is not ours")),
+        Err(why) => Some(format!("something else may be in it: {why}")),
+    })
 }

@@ -47,19 +47,33 @@ pub trait EndpointSource: Send {
 ///
 /// What a source goes on telling of them is not heard until it tells that they join anew, or that they are gone.
 #[derive(Clone, Debug, Default)]
-pub struct Dismissed(Arc<Mutex<BTreeSet<ClusterName>>>);
+pub struct Dismissed {
+    out: Arc<Mutex<BTreeSet<ClusterName>>>,
+    /// What the source that follows API servers finds in its files.
+    found: Arc<Mutex<BTreeSet<ClusterName>>>,
+}
 
 impl Dismissed {
     pub(crate) fn contains(&self, cluster: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(cluster)
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).contains(cluster)
     }
 
     pub(crate) fn insert(&self, cluster: ClusterName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster);
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster);
     }
 
     pub(crate) fn remove(&self, cluster: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+    }
+
+    /// Whether what leads to the cluster lies there: a process that starts now would take it in.
+    pub(crate) fn is_found(&self, cluster: &str) -> bool {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).contains(cluster)
+    }
+
+    /// From now on the source finds these in its files, and no others.
+    pub(crate) fn set_found(&self, clusters: impl IntoIterator<Item = ClusterName>) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = clusters.into_iter().collect();
     }
 }
 

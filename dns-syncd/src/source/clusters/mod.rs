@@ -281,6 +281,9 @@ impl Telling {
     /// Begins, changes and ends what is told to fit the members. Fails when nobody listens.
     async fn follow(&mut self, members: Result<Members, NoMembers>) -> Result<(), ()> {
         let problem = members.as_ref().err().map(|none| none.reason().to_owned());
+        // What cannot be read leads nowhere; so does the empty folder that the last one leaves.
+        let found = members.iter().flatten().filter(|(_, way)| way.is_ok());
+        self.source.dismissed.set_found(found.map(|(cluster, _)| cluster.clone()));
         let mut batch = Vec::new();
         if problem != self.problem {
             let of_all =

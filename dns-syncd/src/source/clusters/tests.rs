@@ -44,7 +44,12 @@ async fn a_cluster_that_was_taken_out_is_told_of_anew_by_another_kubeconfig_alon
 
     dismissed.insert("us".into());
     assert_eq!(follow(&mut telling, &mut events, Ok("b")).await, (first, false), "its kubeconfig still lies there");
+    assert!(dismissed.is_found("us"));
+    // The last one leaves an empty folder, from which nothing else is concluded.
+    telling.follow(Err(NoMembers::Unread("empty".to_owned()))).await.unwrap();
+    assert!(!dismissed.is_found("us") && dismissed.contains("us"));
     assert_eq!(follow(&mut telling, &mut events, Err("unreadable")).await, (first, false));
+    assert!(!dismissed.is_found("us"));
     assert_eq!(follow(&mut telling, &mut events, Ok("b")).await, (first, false), "and is read again");
     let (second, joins) = follow(&mut telling, &mut events, Ok("c")).await;
     assert!(joins && second.is_some() && second != first, "what was told before is told again");

@@ -108,7 +108,7 @@ fn a_wrong_value_is_refused() {
 #[test]
 #[ignore = "needs HELM_BIN: tests/run gets it"]
 fn helm_finds_no_fault_with_the_chart() {
-    for example in ["host", "member", "sidecar", "embedded"] {
+    for example in ["host", "init", "init-embedded", "member", "sidecar", "embedded"] {
         let values = folder().join("examples").join(format!("{example}.yaml"));
         let mut helm = Command::new(HELM.find());
         helm.args(["lint", "--strict", "--kube-version", "1.34.1"]).arg(folder().join("chart"));

@@ -40,7 +40,20 @@ async fn what_is_wrong_is_said_and_nothing_is_written() {
         (with(&stage.path("none.conf")), 2, &["none.conf", "does not exist"]),
         (with(&nobody), 1, &["127.0.0.1:1"]),
         (init.replace("context=host", "context=nowhere"), 1, &["the cluster `nowhere` cannot be reached"]),
-        (init.replace("context=host", "context=host-plain"), 1, &["cannot get resource \"namespaces\"", "hint: grant"]),
+        (
+            init.replace("context=host", "context=host-plain"),
+            1,
+            &[
+                "nothing was written, for rights are missing:\nneeds: get namespaces kube-system of context host-plain\n",
+                "\nneeds: get, create, patch secrets federation-dns-provider.conf in namespace dns-system of context",
+                "hint: grant",
+            ],
+        ),
+        (
+            format!("{} --dry-run", init.replace("context=host", "context=host-plain")),
+            1,
+            &["needs: get, create, patch deployments.apps dns-syncd in namespace dns-system of context host-plain"],
+        ),
         (init.replace("=coredns", "=memory"), 2, &["`memory` is not set up by `init`"]),
         (
             "join us --host=host".to_owned(),
@@ -93,8 +106,20 @@ async fn joining(stage: &mut Stage) {
         (
             "join us --host=host --context=us-plain",
             1,
-            &["cannot get resource \"namespaces\"", "in the cluster `us-plain`"],
+            &[
+                "needs: get namespaces kube-system of context us-plain\n",
+                "needs: get, create, patch serviceaccounts in namespace dns-system of context us-plain\n",
+            ],
         ),
+        (
+            "join us --host=host-plain --context=us-plain --dry-run",
+            1,
+            &[
+                "needs: get deployments.apps dns-syncd in namespace dns-system of context host-plain\n",
+                "needs: list, watch services of context us-plain, or escalate and bind clusterroles.rbac",
+            ],
+        ),
+        ("unjoin us --host=host --context=us-plain", 1, &["needs: get namespaces kube-system of context us-plain\n"]),
         ("join us --host=host --cluster-dns=kube-dns", 2, &["has no ConfigMap `kube-dns`", "--cluster-dns=print"]),
         ("unjoin asia --host=host", 2, &["there is no context `asia`"]),
         ("unjoin nowhere --host=host", 1, &["cannot be reached", "hint: --force"]),
@@ -132,15 +157,23 @@ async fn joining(stage: &mut Stage) {
     stage.us.write(&binding).await;
     let words = "join us --host=host --context=us-plain --timeout=0";
     let mut ended = stage.alone(words).await;
-    while ended.stderr.contains("cannot get resource") {
+    while ended.stderr.contains("needs: get") {
         ended = stage.alone(words).await; // until the roles are known
     }
-    assert_said(
-        words,
-        &ended,
-        1,
-        &["cannot patch resource \"serviceaccounts\"", "there is no right to it", "hint: grant"],
+    let said = format!(
+        "nothing was written, for rights are missing:\n\
+         needs: create, patch serviceaccounts in namespace {NAMESPACE} of context us-plain\n\
+         needs: create, patch secrets in namespace {NAMESPACE} of context us-plain\n\
+         needs: create, patch clusterroles.rbac.authorization.k8s.io of context us-plain\n\
+         needs: create, patch clusterrolebindings.rbac.authorization.k8s.io of context us-plain\n\
+         needs: watch services of context us-plain, or escalate and bind clusterroles.rbac.authorization.k8s.io\n\
+         needs: watch nodes of context us-plain, or escalate and bind clusterroles.rbac.authorization.k8s.io\n\
+         needs: watch endpointslices.discovery.k8s.io of context us-plain, or escalate and bind \
+         clusterroles.rbac.authorization.k8s.io\n\
+         hint: grant"
     );
+    assert_said(words, &ended, 1, &[&said]);
+    assert_eq!(ended.stdout, "", "nothing was written");
 
     // A Corefile that nobody understands is left alone, and the rest is done.
     let corefile = ".:53 {\n  kubernetes cluster.local\n";

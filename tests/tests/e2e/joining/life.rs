@@ -77,7 +77,7 @@ async fn clusters_join_and_leave_and_a_second_run_changes_nothing() {
     assert_same(&stage.everything().await, &joined, "joined");
 
     // The kubelet still has the kubeconfig, and the cluster answers; its addresses are out all the same.
-    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host --timeout=0").await;
     assert_eq!(ended.code, 0, "{ended:?}{}", stage.logs());
     stage.answers(&[IN_EU]).await;
     stage.us.put(&Member::new("us").with("web", &["198.51.100.9"])).await;
@@ -105,10 +105,10 @@ async fn clusters_join_and_leave_and_a_second_run_changes_nothing() {
 
     // The member is gone.
     stage.us.api.kill();
-    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host --timeout=0").await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("cannot be reached") && ended.stderr.contains("hint: --force"), "{}", ended.stderr);
-    let ended = stage.alone("unjoin us --host-cluster-context=host --force").await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host --force --timeout=0").await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.contains("stays there"), "{}", ended.stderr);
     stage.answers(&[IN_EU]).await;
@@ -175,7 +175,7 @@ async fn a_join_that_was_interrupted_is_finished_by_the_next() {
 
     // The same backwards: the objects in the member are gone before the run that would have deleted them all.
     stage.us.of(&secret).delete("dns-syncd-fed-token", &DeleteParams::default()).await.unwrap();
-    let ended = stage.alone("unjoin us --host-cluster-context=host").await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host --timeout=0").await;
     assert!(
         ended.code == 0 && ended.stdout.contains(&format!("absent     us: Secret {NAMESPACE}/dns-syncd-fed-token")),
         "{ended:?}"

@@ -53,25 +53,41 @@ async fn init_writes_what_the_chart_renders() {
         format!("[Global]\netcd-endpoints = {}\nzones = {ZONE}\ncoredns-endpoints = 192.0.2.53:53\n", etcd.url());
     std::fs::write(at("coredns.conf"), provider).unwrap();
     std::fs::write(at("lease.conf"), "[Leader]\nkind = lease\n").unwrap();
+    std::fs::write(at("token"), "s3cret\n").unwrap();
+    let own_token = format!("[Admin]\ntoken-file = {}\n", at("token"));
+    std::fs::write(at("token.conf"), &own_token).unwrap();
     let kubeconfig = json!({ "contexts": [{ "name": "host", "context": { "cluster": "host" } }],
         "clusters": [{ "name": "host", "cluster": { "server": "https://127.0.0.1:1" } }] });
     std::fs::write(at("kubeconfig"), kubeconfig.to_string()).unwrap();
     let (file, lease, contexts) = (at("coredns.conf"), at("lease.conf"), at("kubeconfig"));
-    for (more, values, is_own) in [
-        (vec![], json!({}), false),
-        (vec!["--config", &*lease], json!({ "config": { "leader": { "kind": "lease" } } }), true),
+    let (token, nameserver) = (at("token.conf"), at("nameserver.conf"));
+    std::fs::write(&nameserver, "[Global]\nnameserver = ns1.example.com\n").unwrap();
+    let embedded = json!({ "provider": { "settings": { "nameserver": "ns1.example.com" } } });
+    for (provider, more, values, own) in [
+        ("coredns", vec![], json!({}), ""),
         (
+            "coredns",
+            vec!["--config", &*lease],
+            json!({ "config": { "leader": { "kind": "lease" } } }),
+            "[Leader]\nkind = lease\n",
+        ),
+        ("coredns", vec!["--config", &*token], json!({ "admin": { "tokenSecret": "dns-syncd-admin" } }), &*own_token),
+        ("embedded", vec![], embedded, ""),
+        (
+            "coredns",
             vec!["--image=registry.example/dns-syncd:7", "--max-delete=50", "--service-dns-suffix=a.example.com"],
             json!({
                 "image": { "repository": "registry.example/dns-syncd", "tag": "7" },
                 "config": { "guard": { "max-delete": 50 }, "federation": { "service-dns-suffix": "a.example.com" } },
             }),
-            false,
+            "",
         ),
     ] {
+        let file = if provider == "coredns" { &file } else { &nameserver };
+        let chosen = format!("--dns-provider={provider}");
         let zone = format!("--dns-zone-name={ZONE}");
-        let mut arguments = vec!["init", FEDERATION, "--host-cluster-context=host", "--dns-provider=coredns", &*zone];
-        arguments.extend(["--dns-provider-config", &*file, "--kubeconfig", &*contexts, "--dry-run"]);
+        let mut arguments = vec!["init", FEDERATION, "--host-cluster-context=host", &*chosen, &*zone];
+        arguments.extend(["--dns-provider-config", file, "--kubeconfig", &*contexts, "--dry-run"]);
         arguments.extend(["--federation-system-namespace", NAMESPACE]);
         arguments.extend(&more);
         let ended = program::ended(program::bare(&arguments)).await;
@@ -80,24 +96,28 @@ async fn init_writes_what_the_chart_renders() {
         let mut values = values;
         values["config"]["federation"]["name"] = json!(FEDERATION);
         values["config"]["federation"]["zone-name"] = json!(ZONE);
-        if values["config"]["leader"].is_null() {
+        if provider == "coredns" && values["config"]["leader"].is_null() {
             values["config"]["leader"] = json!({ "kind": "etcd" });
         }
-        let mut chart = by_name(render("init", &values.to_string()).unwrap());
+        let example = if provider == "coredns" { "init" } else { "init-embedded" };
+        let mut chart = by_name(render(example, &values.to_string()).unwrap());
         written.remove(&format!("Namespace {NAMESPACE}")).unwrap();
         let clusters = written.remove("Secret dns-syncd-clusters").unwrap();
         assert!(clusters["data"].is_null(), "{clusters}");
         let deployment = written["Deployment dns-syncd"].clone();
         let annotations = &deployment["metadata"]["annotations"];
         assert_eq!(annotations["federation.alpha.kubernetes.io/federation-name"], FEDERATION);
-        assert_eq!((&annotations["dns-zone-name"], &annotations["dns-provider"]), (&json!(ZONE), &json!("coredns")));
-        assert_eq!(annotations["nameserver"], "192.0.2.53:53");
+        assert_eq!((&annotations["dns-zone-name"], &annotations["dns-provider"]), (&json!(ZONE), &json!(provider)));
+        let server = if provider == "coredns" { json!("192.0.2.53:53") } else { Value::Null };
+        assert_eq!(annotations["nameserver"], server);
+        let admin = written.remove("Secret dns-syncd-admin");
+        assert_eq!(admin.is_some(), own.contains("token-file"), "{admin:?}");
         as_init_does(&mut chart, &deployment);
-        if is_own {
+        if !own.is_empty() {
             // The user's own file stands before what the flags say.
             let config = written.get_mut("ConfigMap dns-syncd").unwrap();
             let text = config["data"]["dns-syncd.conf"].as_str().unwrap();
-            config["data"]["dns-syncd.conf"] = json!(text.strip_prefix("[Leader]\nkind = lease\n").unwrap());
+            config["data"]["dns-syncd.conf"] = json!(text.strip_prefix(own).unwrap());
         }
         assert_eq!(written, chart, "{more:?}");
     }

@@ -7,6 +7,7 @@
 mod bad_input;
 mod controllers;
 mod front;
+mod kinds;
 mod life;
 mod manifests;
 mod page;
