@@ -2,9 +2,11 @@
 
 use dns_syncd::engine::{Pass, PassError, records};
 use dnsprovider::memory::{Call, Fault};
-use dnsprovider::{ErrorKind, MemoryProvider, RetryHint};
+use dnsprovider::{
+    Blocks, ClaimedSet, Entry, ErrorKind, MemoryProvider, RecordData, RetryHint, RrKey, RrSet, RrType, Ttl, Version,
+};
 
-use super::world::{Script, World, apex, ip, memory, service};
+use super::world::{Script, World, apex, fqdn, ip, memory, service};
 
 const GLOBAL: &str = "s0.shop.fed.svc";
 
@@ -95,4 +97,35 @@ async fn records_need_no_host() {
     let (records, refused, _) = found.unwrap();
     assert_eq!((records.len(), refused.len()), (5, 0));
     assert_eq!(records[0].name, format!("{GLOBAL}.{}", apex()));
+}
+
+/// What `apply` reports after failures: the texts, and that they are those of a plan made anew.
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_reports_after_a_failure_is_planned_anew() {
+    // A host that stays away: everything is left, with the reasons of the plan.
+    let world = World::new(memory(), 2, 1);
+    let pass = world.fresh_plan().await;
+    let planned = pass.report();
+    world.provider.inject(Fault::fail(ErrorKind::Unavailable).on(Call::Apply).always());
+    let written = pass.write().await.unwrap();
+    assert_eq!(written.left, planned);
+    assert_eq!(written.left.changes[0].reason, "healthy in c1, c2");
+    assert_eq!(written.failed, ["memory: applying changes: a fault was injected"]);
+
+    // One name is refused for good, and another one was changed by somebody since the plan.
+    let world = World::new(memory(), 2, 2);
+    let pass = world.fresh_plan().await;
+    let planned = pass.report();
+    let key = |name: &str| RrKey::new(fqdn(name), RrType::A);
+    let stranger = RrSet::new(key("s1.shop.fed.svc"), Ttl::MAX, [RecordData::from(ip(66, 6))]).unwrap();
+    let stranger = Entry { data: ClaimedSet::unclaimed(stranger), version: Version::default(), blocks: Blocks::AsDns };
+    world.provider.insert_foreign(&world.zone, stranger).unwrap();
+    world.provider.inject(Fault::refuse(key(GLOBAL), ErrorKind::PermissionDenied).always());
+    let written = pass.write().await.unwrap();
+    let of_global: Vec<_> = planned.changes.into_iter().filter(|change| change.name.starts_with(GLOBAL)).collect();
+    let refused: Vec<_> = written.left.refused.iter().map(|refusal| refusal.reason.as_str()).collect();
+    assert_eq!((written.done, &written.left.changes[..]), (8, &of_global[..1]));
+    assert_eq!(refused, ["a foreign set (A 192.66.0.6) is left alone"]);
+    let why = "memory: changing a set: a fault was injected (record set `s0.shop.fed.svc.example.com. A`)";
+    assert_eq!(written.failed, [why]);
 }

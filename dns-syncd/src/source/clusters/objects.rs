@@ -147,38 +147,57 @@ impl Federated {
     }
 }
 
-/// A [`ServiceCopy`] in as little memory as it needs; sets of one address are lists here.
+/// A [`ServiceCopy`] in as little memory as it needs: one address, as nearly all have, takes no allocation of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeptCopy {
-    ingress: Box<[Endpoint]>,
-    external_ips: Box<[Endpoint]>,
-    /// TTL and selector, unchecked; most services have neither.
-    annotations: Option<Box<Annotations>>,
+    ingress: Ingress,
+    /// What most services have none of.
+    rare: Option<Box<Rare>>,
 }
 
-type Annotations = (Option<Arc<str>>, Option<Arc<str>>);
+#[derive(Clone, Debug, PartialEq)]
+enum Ingress {
+    One(Endpoint),
+    Other(Box<[Endpoint]>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rare {
+    external_ips: Box<[Endpoint]>,
+    /// Unchecked.
+    ttl: Option<Arc<str>>,
+    /// Unchecked.
+    selector: Option<Arc<str>>,
+}
 
 impl KeptCopy {
     fn new(copy: ServiceCopy) -> Self {
-        Self {
-            ingress: copy.ingress.into_iter().collect(),
-            external_ips: copy.external_ips.into_iter().collect(),
-            annotations: (copy.ttl.is_some() || copy.selector.is_some()).then(|| Box::new((copy.ttl, copy.selector))),
+        let ServiceCopy { mut ingress, external_ips, ttl, selector, .. } = copy;
+        let one = if ingress.len() == 1 { ingress.pop_first() } else { None };
+        let ingress = one.map_or_else(|| Ingress::Other(ingress.into_iter().collect()), Ingress::One);
+        let rare = Rare { external_ips: external_ips.into_iter().collect(), ttl, selector };
+        Self { ingress, rare: (rare != Rare::default()).then(|| Box::new(rare)) }
+    }
+
+    fn ingress(&self) -> &[Endpoint] {
+        match &self.ingress {
+            Ingress::One(one) => std::slice::from_ref(one),
+            Ingress::Other(all) => all,
         }
     }
 
     /// The copy in a federation's words: healthy where it has an address.
     pub(crate) fn federated(&self) -> ServiceCopy {
-        self.copy(!self.ingress.is_empty())
+        self.copy(!self.ingress().is_empty())
     }
 
     /// The copy with its health. It needs no origin: cluster and service are named beside it, and an object of an API
     /// server has no line.
     pub(crate) fn copy(&self, ready: bool) -> ServiceCopy {
-        let (ttl, selector) = self.annotations.as_deref().cloned().unwrap_or_default();
+        let Rare { external_ips, ttl, selector } = self.rare.as_deref().cloned().unwrap_or_default();
         ServiceCopy {
-            ingress: self.ingress.iter().cloned().collect(),
-            external_ips: self.external_ips.iter().cloned().collect(),
+            ingress: self.ingress().iter().cloned().collect(),
+            external_ips: external_ips.into_iter().collect(),
             ready,
             ttl,
             selector,

@@ -2,10 +2,11 @@
 //!
 //! In: [`Item`]s · Out: [`ClusterAnswer`]s and single changes · Pure: yes
 //!
-//! Memory, as a test below measures it for names of usual length: at most 680 bytes for a service that
+//! Memory, as a test below measures it for names of usual length: at most 500 bytes for a service that
 //! counts together with one ready slice, and at most 192 for a node. Other objects are not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use dns_sync_core::{ClusterAnswer, ClusterName, Place, ServiceCopy, ServiceId, SourceEvent};
@@ -21,18 +22,16 @@ const TEXTS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Store {
     select: Select,
-    /// Those that count, or with `select = exported` those that would if they were.
-    services: BTreeMap<ServiceId, KeptCopy>,
-    exports: BTreeSet<ServiceId>,
-    /// Slices with a ready endpoint, by the slice's name, and the service of each.
-    slices: BTreeMap<ServiceId, ServiceId>,
-    /// How many of them each service has.
-    ready: BTreeMap<ServiceId, u32>,
+    /// Those of which there is anything to know.
+    services: BTreeMap<ServiceId, Kept>,
+    /// Slices with a ready endpoint, and the service of each.
+    slices: BTreeMap<SliceDigest, ServiceId>,
+    digests: [RandomState; 2],
     /// Nodes with a place, by name.
     nodes: BTreeMap<Arc<str>, Place>,
     /// How many nodes each place has.
     places: BTreeMap<Place, u32>,
-    /// Namespaces and names, each once in memory.
+    /// Namespaces and places, each once in memory.
     texts: BTreeSet<Arc<str>>,
     /// With more of them, those are dropped that nothing has any more.
     prune_above: usize,
@@ -42,14 +41,33 @@ pub(crate) struct Store {
     moved: bool,
 }
 
+/// What is known of a service.
+#[derive(Debug, Default)]
+struct Kept {
+    /// It counts, or with `select = exported` would if it were.
+    copy: Option<KeptCopy>,
+    /// How many slices with a ready endpoint it has.
+    ready: u32,
+    exported: bool,
+}
+
+impl Kept {
+    fn is_nothing(&self) -> bool {
+        self.copy.is_none() && self.ready == 0 && !self.exported
+    }
+}
+
+/// Stands for the namespace and name of a slice, which nobody asks for: 128 bits under keys that are made at random, so
+/// that no two are the same.
+type SliceDigest = [u64; 2];
+
 impl Store {
     pub(crate) fn new(select: Select) -> Self {
         Self {
             select,
             services: BTreeMap::new(),
-            exports: BTreeSet::new(),
             slices: BTreeMap::new(),
-            ready: BTreeMap::new(),
+            digests: [RandomState::new(), RandomState::new()],
             nodes: BTreeMap::new(),
             places: BTreeMap::new(),
             texts: BTreeSet::new(),
@@ -61,26 +79,38 @@ impl Store {
 
     /// A full list of a kind: what it does not have is gone.
     pub(crate) fn replace(&mut self, kind: Watched, items: Vec<Item>) {
-        let listed: BTreeSet<&ServiceId> = items.iter().map(|item| &item.key).collect();
-        let absent = |key: &&ServiceId| !listed.contains(*key);
-        let gone: Vec<ServiceId> = match kind {
-            Watched::Services => self.services.keys().filter(absent).cloned().collect(),
-            Watched::Exports => self.exports.iter().filter(absent).cloned().collect(),
-            Watched::Slices => self.slices.keys().filter(absent).cloned().collect(),
-            Watched::Nodes => {
-                let keys = self.nodes.keys().map(|name| ServiceId::new("", name.clone()));
-                keys.filter(|key| absent(&key)).collect()
+        if kind == Watched::Slices {
+            let listed: BTreeSet<SliceDigest> = items.iter().map(|item| self.digest(&item.key)).collect();
+            let gone: Vec<SliceDigest> = self.slices.keys().filter(|slice| !listed.contains(*slice)).copied().collect();
+            gone.into_iter().for_each(|slice| self.put_slice(slice, None));
+        } else {
+            for key in self.absent(kind, &items) {
+                self.apply(kind, Item { key, value: None });
             }
-            // Nobody asks a member for these.
-            Watched::FederationClusters | Watched::FederatedServices => Vec::new(),
-        };
-        for key in gone {
-            self.apply(kind, Item { key, value: None });
         }
         for item in items {
             self.apply(kind, item);
         }
         self.prune();
+    }
+
+    /// What is kept of a kind and not listed.
+    fn absent(&self, kind: Watched, items: &[Item]) -> Vec<ServiceId> {
+        let listed: BTreeSet<&ServiceId> = items.iter().map(|item| &item.key).collect();
+        let of_services = |is_kept: fn(&Kept) -> bool| {
+            let kept = self.services.iter().filter(move |(_, kept)| is_kept(kept));
+            kept.map(|(key, _)| key).filter(|key| !listed.contains(key)).cloned().collect()
+        };
+        match kind {
+            Watched::Services => of_services(|kept| kept.copy.is_some()),
+            Watched::Exports => of_services(|kept| kept.exported),
+            Watched::Nodes => {
+                let keys = self.nodes.keys().map(|name| ServiceId::new("", name.clone()));
+                keys.filter(|key| !listed.contains(key)).collect()
+            }
+            // Slices have no names here, and nobody asks a member for the others.
+            Watched::Slices | Watched::FederationClusters | Watched::FederatedServices => Vec::new(),
+        }
     }
 
     /// One object came, changed or went.
@@ -91,54 +121,30 @@ impl Store {
         }
     }
 
-    /// Names are shared once it is clear that they are kept: most objects that come and go are of no use here.
+    /// Texts are shared once it is clear that they are kept: most objects that come and go are of no use here.
     fn keep(&mut self, kind: Watched, Item { key, value }: Item) {
         match kind {
             Watched::Services => {
-                let Some(Value::Service(copy)) = value else {
-                    if let Some((key, _)) = self.services.remove_entry(&key) {
-                        self.dirty.insert(key);
-                    }
-                    return;
+                let copy = match value {
+                    Some(Value::Service(copy)) => Some(copy),
+                    _ => None,
                 };
-                let key = self.shared(key);
-                if self.services.get(&key) != Some(&copy) {
-                    self.services.insert(key.clone(), copy);
-                    self.dirty.insert(key);
-                }
+                self.change(key, |kept| {
+                    let changed = kept.copy != copy;
+                    kept.copy = copy;
+                    changed
+                });
             }
             Watched::Exports => {
-                let changed = match value {
-                    Some(_) => {
-                        let key = self.shared(key);
-                        self.exports.insert(key.clone()).then_some(key)
-                    }
-                    None => self.exports.take(&key),
-                };
-                self.dirty.extend(changed);
+                let exported = value.is_some();
+                self.change(key, |kept| std::mem::replace(&mut kept.exported, exported) != exported);
             }
             Watched::Slices => {
-                let (before, service) = match value {
-                    Some(Value::Ready(service)) => {
-                        // The name of a slice stands for nothing else.
-                        let key = ServiceId { namespace: self.text(key.namespace), name: key.name };
-                        let service = self.shared(service);
-                        (self.slices.insert(key, service.clone()), Some(service))
-                    }
-                    _ => (self.slices.remove(&key), None),
+                let service = match value {
+                    Some(Value::Ready(service)) => Some(service),
+                    _ => None,
                 };
-                if before == service {
-                    return;
-                }
-                if let Some(service) = service {
-                    let slices = self.ready.entry(service.clone()).or_default();
-                    *slices += 1;
-                    self.dirty.insert(service);
-                }
-                if let Some(service) = before {
-                    leave(&mut self.ready, &service);
-                    self.dirty.insert(service);
-                }
+                self.put_slice(self.digest(&key), service);
             }
             Watched::Nodes => {
                 let place = match value {
@@ -164,12 +170,62 @@ impl Store {
         }
     }
 
+    /// Replaces the service for which a slice has a ready endpoint.
+    fn put_slice(&mut self, slice: SliceDigest, service: Option<ServiceId>) {
+        if self.slices.get(&slice) == service.as_ref() {
+            return;
+        }
+        let service = service.map(|service| {
+            self.change(service, |kept| {
+                kept.ready += 1;
+                true
+            })
+        });
+        let before = match service {
+            Some(service) => self.slices.insert(slice, service),
+            None => self.slices.remove(&slice),
+        };
+        if let Some(before) = before {
+            self.change(before, |kept| {
+                kept.ready = kept.ready.saturating_sub(1);
+                true
+            });
+        }
+    }
+
+    /// Changes what is known of a service; true when it may differ from what was told. Gives the service as it is kept.
+    fn change(&mut self, id: ServiceId, change: impl FnOnce(&mut Kept) -> bool) -> ServiceId {
+        let known = self.services.get_key_value(&id).map(|(known, _)| known.clone());
+        let mut kept = known.as_ref().and_then(|known| self.services.get_mut(known));
+        let mut unknown = Kept::default();
+        let changed = change(kept.as_deref_mut().unwrap_or(&mut unknown));
+        let is_gone = kept.is_some_and(|kept| kept.is_nothing());
+        let id = match known {
+            Some(known) => known,
+            None if unknown.is_nothing() => return id,
+            None => ServiceId { namespace: self.text(id.namespace), name: id.name },
+        };
+        if is_gone {
+            self.services.remove(&id);
+        } else if !unknown.is_nothing() {
+            self.services.insert(id.clone(), unknown);
+        }
+        if changed {
+            self.dirty.insert(id.clone());
+        }
+        id
+    }
+
+    fn digest(&self, slice: &ServiceId) -> SliceDigest {
+        self.digests.each_ref().map(|digest| digest.hash_one(slice))
+    }
+
     /// Everything, which settles what changed.
     pub(crate) fn answer(&mut self) -> ClusterAnswer {
         self.dirty.clear();
         self.moved = false;
-        let counting = self.services.keys().filter(|id| self.is_selected(id));
-        let services = counting.filter_map(|id| Some((id.clone(), self.copy(id)?))).collect();
+        let counting = self.services.iter().filter_map(|(id, kept)| Some((id.clone(), self.copy(kept)?)));
+        let services = counting.collect();
         let mut label_origins = BTreeMap::new();
         for (node, place) in &self.nodes {
             note_origins(&mut label_origins, [&place.region, &place.zone], &format_args!("node `{node}`"));
@@ -186,7 +242,7 @@ impl Store {
             events.push(SourceEvent::Places { cluster: cluster.clone(), places });
         }
         for service in std::mem::take(&mut self.dirty) {
-            let copy = self.copy(&service);
+            let copy = self.services.get(&service).and_then(|kept| self.copy(kept));
             events.push(SourceEvent::Service { cluster: cluster.clone(), service, copy });
         }
         events
@@ -195,7 +251,10 @@ impl Store {
     /// What a full list of a kind should find again: services that count, services with a ready endpoint, or nodes.
     pub(crate) fn present(&self, kind: Watched) -> BTreeSet<ServiceId> {
         match kind {
-            Watched::Slices => self.ready.keys().cloned().collect(),
+            Watched::Slices => {
+                let ready = self.services.iter().filter(|(_, kept)| kept.ready > 0);
+                ready.map(|(id, _)| id.clone()).collect()
+            }
             Watched::Nodes => self.nodes.keys().map(|name| ServiceId::new("", name.clone())).collect(),
             _ => self.counting(),
         }
@@ -204,7 +263,7 @@ impl Store {
     /// True when some of it is there. Nodes come and go by new names, so any will do.
     pub(crate) fn has_any_of(&self, kind: Watched, before: &BTreeSet<ServiceId>) -> bool {
         match kind {
-            Watched::Slices => before.iter().any(|id| self.ready.contains_key(id)),
+            Watched::Slices => before.iter().any(|id| self.services.get(id).is_some_and(|kept| kept.ready > 0)),
             Watched::Nodes => !self.nodes.is_empty(),
             _ => self.has_any(before),
         }
@@ -212,25 +271,21 @@ impl Store {
 
     /// The services that count.
     fn counting(&self) -> BTreeSet<ServiceId> {
-        self.services.keys().filter(|id| self.is_selected(id)).cloned().collect()
+        self.services.iter().filter(|(_, kept)| self.counts(kept)).map(|(id, _)| id.clone()).collect()
     }
 
     /// True when one of these services counts.
     fn has_any(&self, services: &BTreeSet<ServiceId>) -> bool {
-        services.iter().any(|id| self.services.contains_key(id) && self.is_selected(id))
+        services.iter().any(|id| self.services.get(id).is_some_and(|kept| self.counts(kept)))
     }
 
-    fn copy(&self, id: &ServiceId) -> Option<ServiceCopy> {
-        let kept = self.services.get(id).filter(|_| self.is_selected(id))?;
-        Some(kept.copy(self.ready.contains_key(id)))
+    fn copy(&self, kept: &Kept) -> Option<ServiceCopy> {
+        let copy = kept.copy.as_ref().filter(|_| self.counts(kept))?;
+        Some(copy.copy(kept.ready > 0))
     }
 
-    fn is_selected(&self, id: &ServiceId) -> bool {
-        self.select != Select::Exported || self.exports.contains(id)
-    }
-
-    fn shared(&mut self, id: ServiceId) -> ServiceId {
-        ServiceId { namespace: self.text(id.namespace), name: self.text(id.name) }
+    fn counts(&self, kept: &Kept) -> bool {
+        kept.copy.is_some() && (self.select != Select::Exported || kept.exported)
     }
 
     fn shared_place(&mut self, place: Place) -> Place {

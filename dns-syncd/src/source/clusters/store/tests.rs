@@ -184,7 +184,7 @@ fn bytes_per_object_are_as_stated() {
         });
         json!({ "metadata": { "name": format!("gke-production-pool-1-{object:08x}"), "labels": labels } })
     });
-    assert!(services + slices <= 680 && nodes <= 192, "service {services}, slice {slices}, node {nodes}");
+    assert!(services + slices <= 500 && nodes <= 192, "service {services}, slice {slices}, node {nodes}");
 }
 
 /// A cluster in which services come and go all day, whether they count or not, takes no more memory for that.
