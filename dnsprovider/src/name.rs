@@ -56,6 +56,9 @@ impl Fqdn {
         if text.is_empty() {
             return Err(fail("it is empty"));
         }
+        if is_canonical(text) {
+            return Ok(Self(text.into()));
+        }
         let mut out = String::with_capacity(text.len() + 1);
         let mut label_octets = 0;
         let mut wire_octets = 1; // the root label
@@ -182,6 +185,21 @@ impl Fqdn {
     }
 }
 
+/// Whether a text is a name as it is: final dot included, in lower case, and without anything that is escaped. Nearly all
+/// names are.
+fn is_canonical(text: &str) -> bool {
+    let mut label_octets = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label_octets < MAX_LABEL_OCTETS => label_octets += 1,
+            b'.' if label_octets > 0 => label_octets = 0,
+            _ => return false,
+        }
+    }
+    // Each label has a length byte on the wire where the text has a dot; the root label is one more.
+    label_octets == 0 && !text.is_empty() && text.len() < MAX_NAME_OCTETS
+}
+
 /// The octet behind a backslash: `\DDD` in decimal or `\X` for X itself.
 fn unescape(bytes: &mut std::str::Bytes<'_>) -> Option<u8> {
     let first = bytes.next()?;
@@ -255,6 +273,7 @@ mod tests {
     #[test]
     fn final_dot_and_case_do_not_matter() {
         assert_eq!(name("A.example.COM"), name("a.Example.com."));
+        assert_eq!(name("_a.x-1.example.com"), name("_a.x-1.example.com."));
     }
 
     #[test]
@@ -278,8 +297,13 @@ mod tests {
         assert!(Fqdn::parse(&format!("{label}.x")).is_ok());
         assert!(Fqdn::parse(&format!("a{label}.x")).is_err());
         let long = format!("{label}.{label}.{label}.{}", "b".repeat(61));
-        assert_eq!(name(&long).wire_len(), 255);
-        assert!(Fqdn::parse(&format!("{label}.{label}.{label}.{}", "b".repeat(62))).is_err());
+        let too_long = format!("{label}.{label}.{label}.{}", "b".repeat(62));
+        for dot in ["", "."] {
+            assert_eq!(name(&format!("{long}{dot}")).wire_len(), 255);
+            assert!(Fqdn::parse(&format!("{too_long}{dot}")).is_err());
+            assert!(Fqdn::parse(&format!("a{label}.x{dot}")).is_err());
+        }
+        assert!(Fqdn::parse("a..b.").is_err());
     }
 
     #[test]
