@@ -12,6 +12,10 @@ use clap::Parser;
 /// ends with the process.
 const LAST: Duration = Duration::from_secs(5);
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Err(error) = dns_syncd::joining::without_use(std::env::args_os().skip(1)) {
         output::remark(&format!("error: {error}\n"));
