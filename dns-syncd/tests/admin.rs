@@ -1,7 +1,6 @@
 //! The admin address of a running daemon, over real TCP on loopback.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -133,7 +132,7 @@ impl Running {
     /// A cluster answers with so many services.
     async fn answer(&self, cluster: &str, services: u8) {
         let copy = |number: u8| ServiceCopy {
-            ingress: BTreeSet::from([Endpoint::Ip(IpAddr::from([192, 0, 2, number]))]),
+            ingress: [Endpoint::Ip(IpAddr::from([192, 0, 2, number]))].into(),
             ready: true,
             ..ServiceCopy::default()
         };

@@ -197,7 +197,7 @@ fn service(number: u8) -> ServiceId {
 }
 
 fn copy(last: u8) -> ServiceCopy {
-    let ingress = BTreeSet::from([Endpoint::Ip([192, 0, 2, last].into())]);
+    let ingress = [Endpoint::Ip([192, 0, 2, last].into())].into();
     ServiceCopy { ingress, ready: true, ..ServiceCopy::default() }
 }
 

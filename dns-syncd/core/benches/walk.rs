@@ -110,7 +110,7 @@ fn service(number: u32) -> ServiceId {
 fn copy(cluster: u8, number: u32) -> ServiceCopy {
     let [_, _, high, low] = number.to_be_bytes();
     let address = IpAddr::V4(Ipv4Addr::new(10, cluster, high, low));
-    ServiceCopy { ingress: BTreeSet::from([Endpoint::Ip(address)]), ready: true, ..ServiceCopy::default() }
+    ServiceCopy { ingress: [Endpoint::Ip(address)].into(), ready: true, ..ServiceCopy::default() }
 }
 
 fn answers(services: u32) -> Vec<SourceEvent> {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::endpoints::Endpoints;
+
 /// Milliseconds since the Unix epoch. Time comes in as a value; nothing in this crate asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -66,9 +68,9 @@ pub enum Endpoint {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceCopy {
     /// Load balancer addresses and names.
-    pub ingress: BTreeSet<Endpoint>,
+    pub ingress: Endpoints,
     /// `spec.externalIPs`.
-    pub external_ips: BTreeSet<Endpoint>,
+    pub external_ips: Endpoints,
     /// True when at least one endpoint is ready.
     pub ready: bool,
     /// The text of the annotation `dns-syncd.io/ttl`, unchecked.

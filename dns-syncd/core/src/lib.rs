@@ -16,6 +16,7 @@
 
 pub mod context;
 pub mod desired;
+mod endpoints;
 pub mod event;
 pub mod federation;
 pub mod guard;
@@ -36,6 +37,7 @@ pub mod standing;
 pub mod swap;
 pub mod zone;
 
+pub use endpoints::Endpoints;
 pub use event::*;
 pub use naming::{Level, Naming, is_place_label};
 pub use reconciler::{Batch, FollowUp, Reconciler, SetState, Tally};

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl World {
 }
 
 fn copy(address: Ipv4Addr) -> ServiceCopy {
-    ServiceCopy { ingress: BTreeSet::from([Endpoint::Ip(address.into())]), ready: true, ..ServiceCopy::default() }
+    ServiceCopy { ingress: [Endpoint::Ip(address.into())].into(), ready: true, ..ServiceCopy::default() }
 }
 
 /// Addresses of the usual length: 12 characters and more.

@@ -195,7 +195,7 @@ impl World {
 }
 
 fn answer(zone: &str, address: Option<&str>) -> ClusterAnswer {
-    let ingress = BTreeSet::from([Endpoint::Ip(address.unwrap_or("192.0.2.99").parse().unwrap())]);
+    let ingress = [Endpoint::Ip(address.unwrap_or("192.0.2.99").parse().unwrap())].into();
     let copy = ServiceCopy { ingress, ready: address.is_some(), ..ServiceCopy::default() };
     ClusterAnswer {
         places: Some(BTreeSet::from([Place::new("r1", zone)])),

@@ -28,7 +28,7 @@ fn daemon(claims: bool, limit: u64, one_shot: bool) -> Reconciler {
 
 fn tell(daemon: &mut Reconciler, services: std::ops::Range<u8>) {
     let copy = |number: u8| ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Ip([192, 0, 2, number + 1].into())]),
+        ingress: [Endpoint::Ip([192, 0, 2, number + 1].into())].into(),
         ready: true,
         ..ServiceCopy::default()
     };
@@ -94,11 +94,8 @@ fn who_waits_goes_before_who_comes_later() {
     // The last service goes and leaves room for more, and another one comes that sorts before all others.
     let gone = ServiceId::new("shop", format!("s{:02}", SERVICES - 1));
     let new = ServiceId::new("a", "new");
-    let copy = ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Ip([192, 0, 2, 99].into())]),
-        ready: true,
-        ..ServiceCopy::default()
-    };
+    let copy =
+        ServiceCopy { ingress: [Endpoint::Ip([192, 0, 2, 99].into())].into(), ready: true, ..ServiceCopy::default() };
     for (service, copy) in [(gone, None), (new, Some(copy))] {
         daemon.observe(SourceEvent::Service { cluster: "c1".into(), service, copy }, now);
     }

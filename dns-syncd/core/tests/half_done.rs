@@ -65,7 +65,7 @@ impl World {
     }
 
     fn answer(&mut self, zone: &str) {
-        let ingress = BTreeSet::from([Endpoint::Ip([192, 0, 2, 1].into())]);
+        let ingress = [Endpoint::Ip([192, 0, 2, 1].into())].into();
         let copy = ServiceCopy { ingress, ready: true, ..ServiceCopy::default() };
         let answer = ClusterAnswer {
             places: Some(BTreeSet::from([Place::new("r1", zone)])),

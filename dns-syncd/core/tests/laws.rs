@@ -127,7 +127,7 @@ fn global(service: usize) -> Fqdn {
 
 fn copy(cluster: usize, service: usize, health: Health) -> Option<ServiceCopy> {
     (health != Health::Absent).then(|| ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Ip(address(cluster, service))]),
+        ingress: [Endpoint::Ip(address(cluster, service))].into(),
         ready: health == Health::Ready,
         ..ServiceCopy::default()
     })
@@ -682,7 +682,7 @@ proptest! {
         settings.guard.max_delete = percent;
         let mut world = World::new(settings, Kind::Claims);
         let copy = |index: usize| ServiceCopy {
-            ingress: BTreeSet::from([Endpoint::Ip(IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]))]),
+            ingress: [Endpoint::Ip(IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]))].into(),
             ready: true,
             ..ServiceCopy::default()
         };
@@ -716,8 +716,8 @@ proptest! {
         region in prop::sample::select(vec!["eu", "EU", "", "eu.west", "-", "eu_1"]),
     ) {
         let copy = ServiceCopy {
-            ingress,
-            external_ips,
+            ingress: ingress.into(),
+            external_ips: external_ips.into(),
             ready: true,
             ttl: ttl.map(Into::into),
             selector: selector.map(Into::into),

@@ -35,7 +35,7 @@ fn answers(daemon: &mut Reconciler, clusters: u32) {
     for cluster in 0..clusters {
         let copy = |number: u32| {
             let address = Ipv4Addr::from_bits(0x0b00_0000 + cluster * SERVICES + number);
-            let ingress = BTreeSet::from([Endpoint::Ip(address.into())]);
+            let ingress = [Endpoint::Ip(address.into())].into();
             ServiceCopy { ingress, ready: true, ..ServiceCopy::default() }
         };
         let id =

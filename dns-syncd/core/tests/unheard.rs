@@ -102,7 +102,7 @@ fn service(nth: u8) -> ServiceId {
 }
 
 fn copy(nth: u8) -> ServiceCopy {
-    let ingress = BTreeSet::from([Endpoint::Ip([192, 0, 2, nth].into())]);
+    let ingress = [Endpoint::Ip([192, 0, 2, nth].into())].into();
     ServiceCopy { ingress, ready: true, ..ServiceCopy::default() }
 }
 

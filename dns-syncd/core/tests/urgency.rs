@@ -47,11 +47,7 @@ fn with_lost_cluster(atomicity: Atomicity, units: usize) -> (Reconciler, ZoneSto
 }
 
 fn copy(cluster: u8, ready: bool) -> ServiceCopy {
-    ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Ip([192, 0, 2, cluster].into())]),
-        ready,
-        ..ServiceCopy::default()
-    }
+    ServiceCopy { ingress: [Endpoint::Ip([192, 0, 2, cluster].into())].into(), ready, ..ServiceCopy::default() }
 }
 
 fn write(

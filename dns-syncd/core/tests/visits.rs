@@ -50,7 +50,7 @@ impl World {
     fn answer(&mut self, cluster: u8, services: impl Iterator<Item = u32>) {
         let copy = |number: u32| {
             let [_, _, high, low] = number.to_be_bytes();
-            let ingress = BTreeSet::from([Endpoint::Ip(Ipv4Addr::new(11, cluster, high, low).into())]);
+            let ingress = [Endpoint::Ip(Ipv4Addr::new(11, cluster, high, low).into())].into();
             ServiceCopy { ingress, ready: true, ..ServiceCopy::default() }
         };
         let services: BTreeMap<_, _> =

@@ -20,11 +20,8 @@ use crate::table::{Chair, LEASE, Table, TestClock, record, settings};
 struct Site(watch::Receiver<Vec<SourceEvent>>);
 
 fn site(name: &str, address: &str) -> SourceEvent {
-    let copy = ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Ip(address.parse().unwrap())]).into_iter().collect(),
-        ready: true,
-        ..ServiceCopy::default()
-    };
+    let copy =
+        ServiceCopy { ingress: [Endpoint::Ip(address.parse().unwrap())].into(), ready: true, ..ServiceCopy::default() };
     let answer = ClusterAnswer {
         places: Some(BTreeSet::from([Place::new(name, "")])),
         services: BTreeMap::from([(ServiceId::new("default", "web"), copy)]),

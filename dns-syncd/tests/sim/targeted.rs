@@ -1,6 +1,5 @@
 //! One property of the engine in each test.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -149,11 +148,8 @@ async fn load_balancer_names_are_resolved_and_an_outage_of_the_resolver_changes_
     let answer =
         |addresses: &[IpAddr]| Resolution::Addresses(addresses.iter().copied().collect(), Duration::from_mins(1));
     world.resolver.say("lb.test", answer(&[ip(7, 7)]));
-    let copy = ServiceCopy {
-        ingress: BTreeSet::from([Endpoint::Host("lb.test".into())]),
-        ready: true,
-        ..ServiceCopy::default()
-    };
+    let copy =
+        ServiceCopy { ingress: [Endpoint::Host("lb.test".into())].into(), ready: true, ..ServiceCopy::default() };
     world.clusters.get_mut("c1").unwrap().services.insert(service(0), copy);
     let mut world = world.started().await;
     assert_eq!(world.addresses("s0.shop.fed.svc"), [ip(7, 7)]);

@@ -47,7 +47,7 @@ pub(crate) type Clusters = BTreeMap<String, Cluster>;
 
 /// A healthy copy with this address.
 pub(crate) fn healthy(address: IpAddr) -> ServiceCopy {
-    ServiceCopy { ingress: BTreeSet::from([Endpoint::Ip(address)]), ready: true, ..ServiceCopy::default() }
+    ServiceCopy { ingress: [Endpoint::Ip(address)].into(), ready: true, ..ServiceCopy::default() }
 }
 
 pub(crate) fn ip(cluster: u8, service: u16) -> IpAddr {

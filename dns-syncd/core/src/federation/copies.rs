@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::endpoints::Endpoints;
 use crate::event::{ClusterName, Endpoint, ServiceCopy};
 
 /// One cluster's copy; see [`ServiceCopy`].
@@ -18,30 +19,20 @@ pub struct HeldCopy {
 /// What few copies have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rare {
-    external_ips: Box<[Endpoint]>,
+    external_ips: Endpoints,
     ttl: Option<Arc<str>>,
     selector: Option<Arc<str>>,
-}
-
-/// Endpoints in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Endpoints {
-    One(Endpoint),
-    Other(Box<[Endpoint]>),
 }
 
 impl HeldCopy {
     /// Load balancer addresses and names, in order.
     pub fn ingress(&self) -> &[Endpoint] {
-        match &self.ingress {
-            Endpoints::One(one) => std::slice::from_ref(one),
-            Endpoints::Other(all) => all,
-        }
+        &self.ingress
     }
 
     /// `spec.externalIPs`, in order.
     pub fn external_ips(&self) -> &[Endpoint] {
-        self.rare.as_ref().map_or(&[], |rare| &*rare.external_ips)
+        self.rare.as_ref().map_or(&[], |rare| &rare.external_ips)
     }
 
     /// True when at least one endpoint is ready.
@@ -67,10 +58,8 @@ impl HeldCopy {
 
 impl From<ServiceCopy> for HeldCopy {
     fn from(copy: ServiceCopy) -> Self {
-        let ServiceCopy { mut ingress, external_ips, ready, ttl, selector, origin } = copy;
-        let one = if ingress.len() == 1 { ingress.pop_first() } else { None };
-        let ingress = one.map_or_else(|| Endpoints::Other(ingress.into_iter().collect()), Endpoints::One);
-        let rare = Rare { external_ips: external_ips.into_iter().collect(), ttl, selector };
+        let ServiceCopy { ingress, external_ips, ready, ttl, selector, origin } = copy;
+        let rare = Rare { external_ips, ttl, selector };
         Self { ingress, rare: (rare != Rare::default()).then(|| Box::new(rare)), origin, ready }
     }
 }
@@ -125,8 +114,6 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -134,8 +121,8 @@ mod tests {
         let host = Endpoint::Host("lb.example".into());
         let address = |last| Endpoint::Ip([192, 0, 2, last].into());
         let copy = ServiceCopy {
-            ingress: BTreeSet::from([host.clone(), address(1)]),
-            external_ips: BTreeSet::from([address(2)]),
+            ingress: [host.clone(), address(1)].into(),
+            external_ips: [address(2)].into(),
             ready: true,
             ttl: Some("60".into()),
             selector: Some("[]".into()),
@@ -149,11 +136,11 @@ mod tests {
             ServiceCopy { ready: false, ..copy.clone() },
             ServiceCopy { ttl: None, ..copy.clone() },
             ServiceCopy { origin: None, ..copy.clone() },
-            ServiceCopy { external_ips: BTreeSet::new(), ..copy },
+            ServiceCopy { external_ips: Endpoints::default(), ..copy },
         ] {
             assert_ne!(HeldCopy::from(other), held);
         }
-        let plain = HeldCopy::from(ServiceCopy { ingress: BTreeSet::from([address(1)]), ..ServiceCopy::default() });
+        let plain = HeldCopy::from(ServiceCopy { ingress: [address(1)].into(), ..ServiceCopy::default() });
         assert_eq!((plain.ingress(), plain.rare.is_none()), ([address(1)].as_slice(), true));
         let size = size_of::<(ClusterName, HeldCopy)>();
         assert!(size <= 72, "a copy takes {size} bytes");

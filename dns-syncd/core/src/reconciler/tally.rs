@@ -89,7 +89,7 @@ mod tests {
     use crate::settings::Settings;
 
     fn told(daemon: &mut Reconciler, services: &[&str], now: Timestamp) {
-        let ingress = BTreeSet::from([Endpoint::Ip([192, 0, 2, 1].into())]);
+        let ingress = [Endpoint::Ip([192, 0, 2, 1].into())].into();
         let copy = ServiceCopy { ingress, ready: true, ..ServiceCopy::default() };
         let answer = ClusterAnswer {
             places: Some(BTreeSet::from([Place::new("r1", "")])),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use dns_sync_core::{ClusterName, Endpoint, Place, ServiceCopy, ServiceId};
+use dns_sync_core::{ClusterName, Endpoints, Place, ServiceCopy, ServiceId};
 use serde::Deserialize;
 
 use crate::source::Select;
@@ -150,20 +150,14 @@ impl Federated {
 /// A [`ServiceCopy`] in as little memory as it needs: one address, as nearly all have, takes no allocation of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeptCopy {
-    ingress: Ingress,
+    ingress: Endpoints,
     /// What most services have none of.
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Ingress {
-    One(Endpoint),
-    Other(Box<[Endpoint]>),
-}
-
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rare {
-    external_ips: Box<[Endpoint]>,
+    external_ips: Endpoints,
     /// Unchecked.
     ttl: Option<Arc<str>>,
     /// Unchecked.
@@ -172,37 +166,21 @@ struct Rare {
 
 impl KeptCopy {
     fn new(copy: ServiceCopy) -> Self {
-        let ServiceCopy { mut ingress, external_ips, ttl, selector, .. } = copy;
-        let one = if ingress.len() == 1 { ingress.pop_first() } else { None };
-        let ingress = one.map_or_else(|| Ingress::Other(ingress.into_iter().collect()), Ingress::One);
-        let rare = Rare { external_ips: external_ips.into_iter().collect(), ttl, selector };
+        let ServiceCopy { ingress, external_ips, ttl, selector, .. } = copy;
+        let rare = Rare { external_ips, ttl, selector };
         Self { ingress, rare: (rare != Rare::default()).then(|| Box::new(rare)) }
-    }
-
-    fn ingress(&self) -> &[Endpoint] {
-        match &self.ingress {
-            Ingress::One(one) => std::slice::from_ref(one),
-            Ingress::Other(all) => all,
-        }
     }
 
     /// The copy in a federation's words: healthy where it has an address.
     pub(crate) fn federated(&self) -> ServiceCopy {
-        self.copy(!self.ingress().is_empty())
+        self.copy(!self.ingress.is_empty())
     }
 
     /// The copy with its health. It needs no origin: cluster and service are named beside it, and an object of an API
     /// server has no line.
     pub(crate) fn copy(&self, ready: bool) -> ServiceCopy {
         let Rare { external_ips, ttl, selector } = self.rare.as_deref().cloned().unwrap_or_default();
-        ServiceCopy {
-            ingress: self.ingress().iter().cloned().collect(),
-            external_ips: external_ips.into_iter().collect(),
-            ready,
-            ttl,
-            selector,
-            origin: None,
-        }
+        ServiceCopy { ingress: self.ingress.clone(), external_ips, ready, ttl, selector, origin: None }
     }
 }
 

@@ -2,18 +2,18 @@
 //!
 //! In: objects · Out: an answer for each cluster · Pure: yes
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use dns_sync_core::{ClusterAnswer, ClusterName, Endpoint, Place, Problem, ServiceCopy, Timestamp};
+use dns_sync_core::offers::is_doubtful;
+use dns_sync_core::{ClusterAnswer, ClusterName, Endpoints, Place, Problem, ServiceCopy, ServiceId, Timestamp};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::manifest::{Ingress, Kind, Metadata, Object, Spec, Status};
-use super::member::{Selection, endpoint, labels, note_origins, origin};
+use super::manifest::{Ingress, Kind, Metadata, Object, Objects, Spec, Status};
+use super::member::{endpoint, labels, note_origins, origin, selects};
 use crate::source::Select;
 
 const INGRESSES: &str = "federation.kubernetes.io/service-ingresses";
@@ -66,47 +66,143 @@ pub(crate) fn is_dump(objects: &[Object]) -> bool {
     annotated
 }
 
-/// Reads the objects of a dump; without a `Cluster` it has no clusters.
-pub(crate) fn read(mut objects: Vec<Object>, select: Select) -> Dump {
-    let selection = Selection::new(select, &objects);
-    let mut dump = Dump::default();
-    for cluster in objects.iter_mut().filter(|object| object.kind == Kind::Cluster) {
-        let name = ClusterName::from(cluster.metadata.name());
-        let (metadata, status) = (std::mem::take(&mut cluster.metadata), std::mem::take(&mut cluster.status));
-        dump.clusters.insert(name, member(metadata, status, &cluster.place));
+/// A dump as far as it was read. Of each object only what it says is kept.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    select: Select,
+    said: Vec<Said>,
+    /// Namespaces and names of clusters, of which there are few and which are said often.
+    texts: BTreeSet<Arc<str>>,
+}
+
+/// What an object says.
+#[derive(Debug)]
+enum Said {
+    Cluster(ClusterName, Box<Member>),
+    Exported(ServiceId),
+    Copies(ServiceId, Box<[(ClusterName, ServiceCopy)]>),
+    Unreadable(ServiceId, String),
+}
+
+impl Reading {
+    pub(crate) fn new(select: Select) -> Self {
+        Self { select, said: Vec::new(), texts: BTreeSet::new() }
     }
-    for service in objects {
-        let id = service.metadata.service_id();
-        if service.kind != Kind::Service || !selection.has(&service.metadata, &id) {
-            continue;
-        }
-        let place = &service.place;
-        match copies(service.metadata, &service.spec) {
-            None => {}
-            Some(Ok(copies)) => {
-                for (cluster, copy) in copies {
-                    // An entry that names no `Cluster` is ignored.
-                    let Some(member) = dump.clusters.get_mut(cluster.as_str()) else { continue };
-                    let there = match member.answer.services.entry(id.clone()) {
-                        Entry::Vacant(absent) => absent.insert(copy),
-                        Entry::Occupied(there) => {
-                            let there = there.into_mut();
-                            there.ready |= copy.ready;
-                            there.ingress.extend(copy.ingress);
-                            there
-                        }
-                    };
-                    there.origin = Some(origin(there, place));
+
+    /// The dump, when all its objects were taken; without a `Cluster` it has no clusters.
+    pub(crate) fn end(self) -> Dump {
+        let Self { select, mut said, .. } = self;
+        let exported: BTreeSet<ServiceId> = said.iter().filter_map(Said::exported).cloned().collect();
+        let counts = |id: &ServiceId| select != Select::Exported || exported.contains(id);
+        let mut dump = Dump::default();
+        // Clusters first, then the services in order; what is said twice stays in the order of the text.
+        said.sort_by(|one, other| one.id().cmp(&other.id()));
+        let mut services: BTreeMap<ClusterName, Vec<(ServiceId, ServiceCopy)>> = BTreeMap::new();
+        for said in said {
+            match said {
+                Said::Cluster(name, member) => {
+                    services.insert(name.clone(), Vec::new());
+                    dump.clusters.insert(name, *member);
                 }
-            }
-            Some(Err(reason)) => {
-                let reason = format!("{place}: {reason}");
-                // Unknown is not empty: a problem that names the service keeps its records as they are.
-                dump.problems.push(Problem { cluster: None, service: Some(id), reason: reason.into() });
+                Said::Copies(id, copies) if counts(&id) => {
+                    for (cluster, copy) in copies {
+                        // An entry that names no `Cluster` is ignored.
+                        let Some(here) = services.get_mut(&cluster) else { continue };
+                        match here.last_mut().filter(|(last, _)| *last == id) {
+                            Some((_, there)) => add(there, copy),
+                            None => here.push((id.clone(), copy)),
+                        }
+                    }
+                }
+                Said::Unreadable(id, reason) if counts(&id) => {
+                    // Unknown is not empty: a problem that names the service keeps its records as they are.
+                    dump.problems.push(Problem { cluster: None, service: Some(id), reason: reason.into() });
+                }
+                Said::Exported(_) | Said::Copies(..) | Said::Unreadable(..) => {}
             }
         }
+        for (member, services) in dump.clusters.values_mut().zip(services.into_values()) {
+            member.answer.services = services.into_iter().collect();
+        }
+        dump
     }
-    dump
+
+    fn say_service(&mut self, object: Object) {
+        let Object { place, metadata, spec, .. } = object;
+        if selects(self.select, &metadata) == Some(false) {
+            return;
+        }
+        let id = ServiceId::new(self.text(metadata.namespace()), metadata.name());
+        let said = match copies(metadata, &spec) {
+            None => return,
+            Some(Ok(copies)) => {
+                let copies = copies.into_iter().map(|(cluster, copy)| {
+                    let origin = Some(origin(&copy, &place));
+                    (self.text(&cluster), ServiceCopy { origin, ..copy })
+                });
+                Said::Copies(id, copies.collect())
+            }
+            Some(Err(reason)) => Said::Unreadable(id, format!("{place}: {reason}")),
+        };
+        self.said.push(said);
+    }
+
+    /// The same text, kept once.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let text = Arc::<str>::from(text);
+        self.texts.insert(text.clone());
+        text
+    }
+}
+
+impl Objects for Reading {
+    fn take(&mut self, object: Object) {
+        match object.kind {
+            Kind::Cluster => {
+                let name = self.text(object.metadata.name());
+                let member = member(object.metadata, object.status, &object.place);
+                self.said.push(Said::Cluster(name, Box::new(member)));
+            }
+            Kind::ServiceExport => self.said.push(Said::Exported(object.metadata.service_id())),
+            Kind::Service => self.say_service(object),
+            Kind::Node | Kind::EndpointSlice => {}
+        }
+    }
+
+    fn place(&self) -> usize {
+        self.said.len()
+    }
+
+    fn forget(&mut self, place: usize) {
+        self.said.truncate(place);
+    }
+}
+
+impl Said {
+    /// The service that it is about.
+    fn id(&self) -> Option<&ServiceId> {
+        match self {
+            Self::Cluster(..) => None,
+            Self::Exported(id) | Self::Copies(id, _) | Self::Unreadable(id, _) => Some(id),
+        }
+    }
+
+    fn exported(&self) -> Option<&ServiceId> {
+        if let Self::Exported(id) = self { Some(id) } else { None }
+    }
+}
+
+/// Adds what is said of a copy once more. It comes from where something of it is wrong, else from where it was read last.
+fn add(there: &mut ServiceCopy, copy: ServiceCopy) {
+    let is_here = is_doubtful(&copy) || !is_doubtful(there);
+    there.ready |= copy.ready;
+    there.ingress.extend(copy.ingress);
+    if is_here {
+        there.origin = copy.origin;
+    }
 }
 
 /// The copies of a selected service by cluster, as its annotation has them; `None` where the service does not count.
@@ -126,7 +222,7 @@ pub(crate) fn copies(metadata: Metadata, spec: &Spec) -> Option<Result<BTreeMap<
     };
     let mut copies = BTreeMap::new();
     for entry in ingresses.items.unwrap_or_default() {
-        let items: BTreeSet<Endpoint> = entry.items.unwrap_or_default().into_iter().map(endpoint).collect();
+        let items: Endpoints = entry.items.unwrap_or_default().into_iter().map(endpoint).collect();
         let copy = copies.entry(entry.cluster).or_insert_with(|| ServiceCopy {
             ttl: ttl.clone(),
             selector: selector.clone(),

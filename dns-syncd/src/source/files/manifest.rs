@@ -1,9 +1,10 @@
 //! Kubernetes manifests as text, read into the few fields that matter here.
 //!
 //! Single objects, several documents and lists, in JSON or YAML, in one pass and without a tree in between. The items of
-//! a JSON list, which is how large dumps come, are taken one by one.
+//! a list, which is how large dumps come, are taken one by one, and each is gone before the next is read unless its taker
+//! keeps it.
 //! Fields of kinds that are not used are not looked at.
-//! In: text · Out: [`Object`]s in the order of the text · Pure: yes
+//! In: text · Out: [`Object`]s in the order of the text, to [`Objects`] · Pure: yes
 
 mod list;
 
@@ -149,30 +150,63 @@ impl Fault {
     }
 }
 
+/// Who takes objects as they are read.
+pub(crate) trait Objects {
+    /// Takes the next one.
+    fn take(&mut self, object: Object);
+
+    /// A place behind all that was taken so far.
+    fn place(&self) -> usize;
+
+    /// Forgets what was taken behind a place: it was none after all.
+    fn forget(&mut self, place: usize);
+}
+
+impl Objects for Vec<Object> {
+    fn take(&mut self, object: Object) {
+        self.push(object);
+    }
+
+    fn place(&self) -> usize {
+        self.len()
+    }
+
+    fn forget(&mut self, place: usize) {
+        self.truncate(place);
+    }
+}
+
 /// Reads the text of `file`. `yaml` says what its name promises; JSON is read wherever it stands.
 ///
 /// # Errors
-/// When it is empty or no UTF-8, does not parse, or has a top level without `kind`.
-pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], yaml: bool) -> Result<Vec<Object>, Fault> {
+/// When it is empty or no UTF-8, does not parse, or has a top level without `kind`. What was taken by then is no whole.
+pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], yaml: bool, objects: &mut dyn Objects) -> Result<(), Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| Fault {
         line: Some(bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count() as u64),
         message: "it is not UTF-8".to_owned(),
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let objects = if text.trim_start().starts_with('{') {
+    let begun = objects.place();
+    let found = if text.trim_start().starts_with('{') {
         // YAML is a superset of JSON; the JSON reader is many times faster.
-        json(file, text).or_else(|fault| if yaml { yaml_documents(file, text) } else { Err(fault) })?
+        match json(file, text, objects) {
+            Err(_) if yaml => {
+                objects.forget(begun);
+                yaml_documents(file, text, objects)?
+            }
+            read => read?,
+        }
     } else if yaml || text.trim().is_empty() {
-        yaml_documents(file, text)?
+        yaml_text(file, text, objects)?
     } else {
-        json(file, text)?
+        json(file, text, objects)?
     };
-    objects.ok_or_else(|| Fault::whole("it is empty"))
+    found.then_some(()).ok_or_else(|| Fault::whole("it is empty"))
 }
 
-/// The objects of a JSON text; `None` where it has no document.
-fn json(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fault> {
-    let mut found = Found::new(file, text);
+/// Reads a JSON text; false where it has no document.
+fn json(file: &Arc<str>, text: &str, objects: &mut dyn Objects) -> Result<bool, Fault> {
+    let mut found = Found::new(file, text, objects);
     let mut documents = serde_json::Deserializer::from_str(text);
     let mut is_empty = true;
     while documents.end().is_err() {
@@ -184,14 +218,28 @@ fn json(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fault> {
             return Err(found.fault.unwrap_or(read));
         }
     }
-    Ok((!is_empty).then_some(found.objects))
+    Ok(!is_empty)
 }
 
-/// The objects of a YAML text; `None` where it has no document.
-fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fault> {
+/// Reads a YAML text; false where it has no document.
+fn yaml_text(file: &Arc<str>, text: &str, objects: &mut dyn Objects) -> Result<bool, Fault> {
+    let begun = objects.place();
+    let mut found = Found::new(file, text, objects);
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, yaml_options(), |document| {
+        Document(&mut found).deserialize(document)
+    });
+    if read.is_ok() {
+        return Ok(true);
+    }
+    // Several documents, or none, or something is wrong with it: those are read as a whole, which says what.
+    objects.forget(begun);
+    yaml_documents(file, text, objects)
+}
+
+fn yaml_options() -> serde_saphyr::Options {
     // The limits on depth, aliases and anchors stay, they guard stack and memory; those on sheer size go, since a
     // dump of a large cluster is large.
-    let options = serde_saphyr::options! {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
@@ -200,33 +248,37 @@ fn yaml_documents(file: &Arc<str>, text: &str) -> Result<Option<Vec<Object>>, Fa
         },
         emit_comments: false,
         with_snippet: false,
-    };
-    let raws: Vec<Top> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+    }
+}
+
+/// Reads all documents of a YAML text; false where it has none.
+fn yaml_documents(file: &Arc<str>, text: &str, objects: &mut dyn Objects) -> Result<bool, Fault> {
+    let raws: Vec<Top> = serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| {
         let error = error.without_snippet();
         let line = error.location().map(|location| location.line());
         let whole = error.to_string();
         Fault { line, message: whole.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned() }
     })?;
     let is_empty = raws.is_empty();
-    let mut found = Found::new(file, text);
+    let mut found = Found::new(file, text, objects);
     for Top(raw) in raws {
         found.flatten(raw, None)?;
     }
-    Ok((!is_empty).then_some(found.objects))
+    Ok(!is_empty)
 }
 
 /// The objects of one text so far.
 struct Found<'a> {
     file: &'a Arc<str>,
     lines: Lines<'a>,
-    objects: Vec<Object>,
+    objects: &'a mut dyn Objects,
     /// What is wrong with an object that could be read.
     fault: Option<Fault>,
 }
 
 impl<'a> Found<'a> {
-    fn new(file: &'a Arc<str>, text: &'a str) -> Self {
-        Self { file, lines: Lines { text, offset: 0, line: 1 }, objects: Vec::new(), fault: None }
+    fn new(file: &'a Arc<str>, text: &'a str, objects: &'a mut dyn Objects) -> Self {
+        Self { file, lines: Lines { text, offset: 0, line: 1 }, objects, fault: None }
     }
 
     /// Takes lists apart. `of` is the kind of the elements where the list names it (`ServiceList`).
@@ -245,7 +297,7 @@ impl<'a> Found<'a> {
         }
         let address = metadata.name.as_ref().and_then(|name| name.address);
         let place = TextPlace { file: self.file.clone(), line: address.and_then(|address| self.lines.at(address)) };
-        self.objects.push(Object {
+        self.objects.take(Object {
             kind,
             place,
             metadata,

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use dns_sync_core::{ClusterAnswer, SourceEvent, Timestamp};
 
-use super::manifest::{self, Object};
+use super::dump::Reading;
+use super::manifest::{self, Objects};
 use super::scan::{Candidate, Listing, Root, hold, is_yaml};
 use super::settle::Settling;
 use super::view::View;
@@ -146,7 +147,8 @@ impl Reader {
             || files.any(|path| {
                 // Parsing is dear, and all that makes a dump has this word in it.
                 let federated = fs::read_to_string(path).is_ok_and(|text| text.contains("federation"));
-                federated && objects(path).is_ok_and(|objects| dump::is_dump(&objects))
+                let mut objects = Vec::new();
+                federated && read_file(path, &mut objects).is_ok() && dump::is_dump(&objects)
             });
         if is_dump { Form::Dump } else { Form::Members }
     }
@@ -154,15 +156,17 @@ impl Reader {
     fn read_dump(&mut self, listing: &Listing, now: Timestamp) -> Result<Vec<SourceEvent>, String> {
         let origin = self.origin();
         let whole = merged(listing.clone());
-        let files = whole.members.values().flat_map(|candidate| candidate.files.keys());
-        let read = files.map(|path| objects(path)).collect::<Result<Vec<_>, _>>();
+        let mut files = whole.members.values().flat_map(|candidate| candidate.files.keys());
+        let mut reading = Reading::new(self.select);
+        let read = files.try_for_each(|path| read_file(path, &mut reading));
         for (name, candidate) in &whole.members {
             if !hold(&candidate.files) {
                 return Err(CHANGED.to_owned());
             }
             self.settling.used(name, Some(&candidate.files));
         }
-        let dump = dump::read(joined(read?), self.select);
+        read?;
+        let dump = reading.end();
         if dump.clusters.is_empty() {
             return Err(
                 "it has no `Cluster` object of `federation/v1beta1`; hint: a dump of a federation v1 API server \
@@ -193,8 +197,9 @@ impl Reader {
         if candidate.files.is_empty() {
             return Err(format!("{}: the folder has no manifest", path.display()));
         }
-        let read = candidate.files.keys().map(|path| objects(path)).collect::<Result<Vec<_>, _>>()?;
-        member::answer(joined(read), self.select).map_err(|reason| format!("{}: {reason}", path.display()))
+        let mut objects = Vec::new();
+        candidate.files.keys().try_for_each(|path| read_file(path, &mut objects))?;
+        member::answer(objects, self.select).map_err(|reason| format!("{}: {reason}", path.display()))
     }
 
     fn tell_gone(&mut self, name: &str) -> Vec<SourceEvent> {
@@ -226,19 +231,11 @@ fn merged(listing: Listing) -> Listing {
     Listing { members: [(String::new(), whole)].into() }
 }
 
-/// One list; the usual single one is not copied.
-fn joined(lists: Vec<Vec<Object>>) -> Vec<Object> {
-    let join = |mut all: Vec<Object>, more| {
-        all.extend(more);
-        all
-    };
-    lists.into_iter().reduce(join).unwrap_or_default()
-}
-
-fn objects(path: &Path) -> Result<Vec<Object>, String> {
+/// Reads the objects of a file.
+fn read_file(path: &Path, objects: &mut dyn Objects) -> Result<(), String> {
     let file = Arc::<str>::from(path.display().to_string());
     let bytes = fs::read(path).map_err(|error| format!("{file}: {}", read_failure(&error)))?;
-    manifest::parse(&file, &bytes, is_yaml(path)).map_err(|fault| match fault.line {
+    manifest::parse(&file, &bytes, is_yaml(path), objects).map_err(|fault| match fault.line {
         Some(line) => format!("{file}:{line}: {}", fault.message),
         None => format!("{file}: {}", fault.message),
     })

@@ -53,7 +53,7 @@ impl Fleet {
     pub(crate) fn copy(self, service: u32, cluster: u32, ready: bool) -> ServiceCopy {
         const FIRST: u32 = 0x0b00_0000; // 11.0.0.0
         let address = Ipv4Addr::from_bits(FIRST + cluster * self.services + service);
-        ServiceCopy { ingress: BTreeSet::from([Endpoint::Ip(address.into())]), ready, ..ServiceCopy::default() }
+        ServiceCopy { ingress: [Endpoint::Ip(address.into())].into(), ready, ..ServiceCopy::default() }
     }
 
     /// What a cluster tells, in full.

@@ -23,7 +23,8 @@ fn kind_of(object: &serde_json::Value) -> Watched {
 /// As an API server's objects, without where files were read.
 fn of_files(objects: &[serde_json::Value], select: Select) -> Option<ClusterAnswer> {
     let list = json!({ "kind": "List", "apiVersion": "v1", "items": objects }).to_string();
-    let objects = manifest::parse(&"f.json".into(), list.as_bytes(), false).unwrap();
+    let mut objects = Vec::new();
+    manifest::parse(&"f.json".into(), list.as_bytes(), false, &mut objects).unwrap();
     let mut answer = member::answer(objects, select).ok()?;
     answer.services.values_mut().for_each(|copy| copy.origin = None);
     answer.label_origins.clear();

@@ -29,11 +29,11 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self(found) = self;
-        let begun = found.objects.len();
+        let begun = found.objects.place();
         let mut raw = Raw::default();
         while let Some(field) = map.next_key::<Field>()? {
             if matches!(field, Field::Items) && raw.wants(&field) {
-                found.objects.truncate(begun);
+                found.objects.forget(begun);
                 raw.items = map.next_value_seed(Items { found: &mut *found, of: raw.of() })?;
             } else {
                 raw.read(&field, &mut map)?;
@@ -41,7 +41,7 @@ impl<'de> Visitor<'de> for Document<'_, '_> {
         }
         raw.check_top()?;
         if !raw.kind.as_deref().unwrap_or_default().ends_with("List") {
-            found.objects.truncate(begun); // no list: what it calls items are none
+            found.objects.forget(begun); // no list: what it calls items are none
         }
         found.flatten(raw, None).map_err(|fault| found.fail(fault))
     }
@@ -109,7 +109,9 @@ mod tests {
 
     /// The names of what a text holds, or what is wrong with it.
     fn names(text: &str) -> Result<Vec<String>, (Option<u64>, String)> {
-        let objects = parse(&"f.json".into(), text.as_bytes(), false).map_err(|fault| (fault.line, fault.message))?;
+        let mut objects = Vec::new();
+        let read = parse(&"f.json".into(), text.as_bytes(), false, &mut objects);
+        read.map_err(|fault| (fault.line, fault.message))?;
         Ok(objects.iter().map(|object| object.metadata.name().to_owned()).collect())
     }
 
