@@ -73,6 +73,8 @@ impl Snapshot {
         let at_owner = self.entries.entry(entry.key().owner.clone()).or_default();
         let place = at_owner
             .partition_point(|other| (other.key(), other.data.claim_name()) <= (entry.key(), entry.data.claim_name()));
+        // A zone has very many names, and nearly all of them one set.
+        at_owner.reserve_exact(1);
         at_owner.insert(place, entry);
     }
 

@@ -25,7 +25,6 @@ impl Memory {
     pub fn learn(&mut self, zone: &ZoneView, naming: &Naming, has_answered: impl Fn(&str) -> bool) {
         for entry in zone.iter().filter(|entry| zone.ownership(entry) != Ownership::Foreign) {
             let owner = &entry.key().owner;
-            let Some((service, _)) = naming.parse(owner) else { continue };
             for (record, credits) in entry.data.credited() {
                 let Some(address) = record.address() else { continue };
                 let silent = credits.iter().filter(|cluster| !has_answered(cluster)).cloned().map(Some);
@@ -33,8 +32,11 @@ impl Memory {
                     [] => BTreeSet::from([(None, address)]),
                     _ => silent.map(|cluster| (cluster, address)).collect(),
                 };
-                if !mementos.is_empty() {
-                    let names = self.0.entry(service.clone()).or_default();
+                // Most often nobody is silent, so what a name stands for is asked last.
+                if !mementos.is_empty()
+                    && let Some((service, _)) = naming.parse(owner)
+                {
+                    let names = self.0.entry(service).or_default();
                     names.entry(owner.clone()).or_default().extend(mementos);
                 }
             }

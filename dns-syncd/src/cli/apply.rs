@@ -1,5 +1,7 @@
 //! `apply`: one pass, then exit.
 
+use std::fmt;
+
 use anyhow::bail;
 use dns_providers::{OpenMode, Opened};
 use dns_sync_core::report::PlanReport;
@@ -54,20 +56,40 @@ async fn apply(config: &Config, approve: Option<&str>, opened: Opened, leader: L
         }
     }
     // The plan is shown at the end. Until then its text is kept and not the report, which takes three times as much.
-    let planned = {
-        let report = pass.report();
-        warn(&report.warnings);
-        if config.output == Form::Text { output::plan::text(&report) } else { String::new() }
+    let mut planned = Pieces::default();
+    let outline = match config.output {
+        Form::Text => output::plan::write(&mut planned, &|each| pass.report_each(|change| each(&change)))?,
+        Form::Json => pass.report_each(drop),
     };
+    warn(&outline.warnings);
+    drop(outline);
     let written = progress::during("writing", pass.write()).await?;
     let applied = Applied { written: written.done, failed: written.failed, left: written.left };
-    print(config, &applied, |applied| text(&planned, applied))?;
+    planned.0.iter().try_for_each(|piece| output::print(piece))?;
+    print(config, &applied, |applied| format!("{} of {} changes written\n", applied.written, applied.all()))?;
     if !applied.failed.is_empty() {
         bail!("{} of {} changes failed: {}", applied.left.changes.len(), applied.all(), applied.failed.join("; "));
     }
     Ok(Exit::of(&applied.left))
 }
 
-fn text(planned: &str, applied: &Applied) -> String {
-    format!("{planned}{} of {} changes written\n", applied.written, applied.all())
+/// A text in pieces: one that is as long as a large plan would be copied whenever it grows.
+#[derive(Debug, Default)]
+struct Pieces(Vec<String>);
+
+/// Octets in a piece.
+const PIECE: usize = 64 * 1024;
+
+impl fmt::Write for Pieces {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        match self.0.last_mut().filter(|piece| piece.len() + text.len() <= piece.capacity()) {
+            Some(piece) => piece.push_str(text),
+            None => {
+                let mut piece = String::with_capacity(PIECE.max(text.len()));
+                piece.push_str(text);
+                self.0.push(piece);
+            }
+        }
+        Ok(())
+    }
 }

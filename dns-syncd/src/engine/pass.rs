@@ -1,11 +1,13 @@
 //! One pass and no more: what `plan`, `apply` and `records` do.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dns_sync_core::report::{PlanReport, RecordReport, RefusalReport};
+use dns_sync_core::report::{ChangeReport, PlanReport, RecordReport, RefusalReport};
 use dns_sync_core::{Reconciler, Settings, Timestamp};
 use dnsprovider::{DnsProvider, Error, Snapshot, Zone};
+use futures::future::{Either, select};
 
 use super::clock::Clock;
 use super::host::{Host, ZoneChoice};
@@ -78,18 +80,27 @@ impl Pass {
         let PassContext { settings, provider, zone: choice, resolver, clock } = cx;
         let mut settings = settings.for_one_shot();
         settings.min_interval = Duration::ZERO;
-        let events = source.read_once().await?;
-        let zone = choice.find(&provider).await?;
-        let read_as = zone.clone().unwrap_or_else(|| pretended(&settings));
         let metrics = Arc::new(Metrics::new(provider.name()));
-        let host = Host::new(provider.clone(), read_as, metrics.clone());
-        let mut walk = Walk::new(settings, host, clock, metrics, 0);
-        let snapshot = match zone {
-            Some(_) => walk.host.read_zone().await?,
-            None => Snapshot::default(),
+        let read = async {
+            let zone = choice.find(&provider).await?;
+            let read_as = zone.clone().unwrap_or_else(|| pretended(&settings));
+            let host = Host::new(provider.clone(), read_as, metrics.clone());
+            let snapshot = match zone {
+                Some(_) => host.read_zone().await?,
+                None => Snapshot::default(),
+            };
+            Ok::<_, Error>((zone, host, snapshot))
         };
-        walk.take(Answer::Zone(Ok(snapshot)));
+        // Neither needs the other, so they are read side by side. Where both fail, it is the source that is told of.
+        let (events, (zone, host, snapshot)) = match select(source.read_once(), pin!(read)).await {
+            Either::Left((events, read)) => (events?, read.await?),
+            Either::Right((read, events)) => (events.await?, read?),
+        };
+        let mut walk = Walk::new(settings, host, clock, metrics, 0);
+        // What the clusters say comes before what the zone credits to them: only what they do not say themselves has to
+        // be remembered then.
         walk.observe(events, tokio::time::Instant::now());
+        walk.take(Answer::Zone(Ok(snapshot)));
         let now = walk.now();
         walk.plan(now);
         resolve(&mut walk.reconciler, &resolver, now).await;
@@ -107,6 +118,11 @@ impl Pass {
     /// The plan as it is now.
     pub fn report(&self) -> PlanReport {
         self.walk.reconciler.report(self.walk.now())
+    }
+
+    /// The plan as it is now but for its changes, which are given one by one, service by service.
+    pub fn report_each(&self, each: impl FnMut(ChangeReport)) -> PlanReport {
+        self.walk.reconciler.report_each(self.walk.now(), each)
     }
 
     /// The decisions behind the plan, for `explain` and `clusters`.

@@ -12,7 +12,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use anstyle::Style;
 use dns_sync_core::report::{BudgetReport, ChangeReport, PlanReport, SetReport};
@@ -21,40 +21,71 @@ use super::refused;
 use super::style::{ASIDE, BAD, CHANGED, GOOD, HEAD, paint};
 use super::table::{Cell, Widths};
 
+/// Gives the changes of a plan, service by service, and the rest of it.
+pub(crate) type Walk<'a> = dyn Fn(&mut dyn FnMut(&ChangeReport)) -> PlanReport + 'a;
+
 /// The whole plan with its end of line.
 pub(crate) fn text(plan: &PlanReport) -> String {
-    let mut text = format!("{}\n", paint(HEAD, format!("zone {}", plan.zone)));
-    text.push_str(&grouped(&plan.changes));
-    if !plan.held.is_empty() {
-        let _ = write!(text, "\n{}\n", paint(CHANGED, "held by the guard"));
-        text.push_str(&budgets(plan));
-        text.push_str(&grouped(&plan.held));
-        if let Some(hash) = &plan.hash {
-            let _ = write!(text, "\nto release what is held: dns-syncd apply --approve {hash}\n");
-        }
-    }
-    if !plan.refused.is_empty() {
-        let _ = write!(text, "\n{}\n", paint(CHANGED, "refused"));
-        for refusal in &plan.refused {
-            let _ = writeln!(text, "  {}  {}", paint(CHANGED, "!"), refused::line(refusal));
-        }
-    }
-    let _ = write!(text, "\n{}\n", summary(plan));
+    let mut changes: Vec<_> = plan.changes.iter().chain(&plan.held).collect();
+    changes.sort_by(|a, b| a.service.cmp(&b.service));
+    let outline = PlanReport {
+        zone: plan.zone.clone(),
+        changes: Vec::new(),
+        held: Vec::new(),
+        refused: plan.refused.clone(),
+        unchanged: plan.unchanged,
+        hash: plan.hash.clone(),
+        guard: plan.guard,
+        warnings: Vec::new(),
+    };
+    let mut text = String::new();
+    let written = write(&mut text, &|each| {
+        changes.iter().copied().for_each(each);
+        outline.clone()
+    });
+    written.expect("nothing fails that writes into memory");
     text
 }
 
+/// Writes the whole plan with its end of line, and gives it but for its changes. These are asked for again rather than
+/// kept, because there may be very many.
+pub(crate) fn write(text: &mut dyn fmt::Write, walk: &Walk<'_>) -> Result<PlanReport, fmt::Error> {
+    let (mut planned, mut held) = (Lines::default(), Lines::default());
+    let plan = walk(&mut |change| {
+        let lines = if change.limit.is_some() { &mut held } else { &mut planned };
+        lines.add(change);
+    });
+    writeln!(text, "{}", paint(HEAD, format!("zone {}", plan.zone)))?;
+    planned.write(text, walk, |change| change.limit.is_none())?;
+    if !held.is_empty() {
+        write!(text, "\n{}\n", paint(CHANGED, "held by the guard"))?;
+        text.write_str(&budgets(&plan, held.is_frozen))?;
+        held.write(text, walk, |change| change.limit.is_some())?;
+        if let Some(hash) = &plan.hash {
+            write!(text, "\nto release what is held: dns-syncd apply --approve {hash}\n")?;
+        }
+    }
+    if !plan.refused.is_empty() {
+        write!(text, "\n{}\n", paint(CHANGED, "refused"))?;
+        for refusal in &plan.refused {
+            writeln!(text, "  {}  {}", paint(CHANGED, "!"), refused::line(refusal))?;
+        }
+    }
+    write!(text, "\n{}\n", summary(&plan, &planned, &held))?;
+    Ok(plan)
+}
+
 /// The counts on one line, without its end.
-pub(crate) fn summary(plan: &PlanReport) -> String {
-    let count = |action: &str| plan.changes.iter().filter(|change| change.action == action).count();
+fn summary(plan: &PlanReport, planned: &Lines, held: &Lines) -> String {
     let mut parts = Vec::new();
     for (action, style) in [("create", GOOD), ("update", CHANGED), ("delete", BAD)] {
-        let number = count(action);
+        let number = planned.counts.get(action).copied().unwrap_or(0);
         let part = format!("{number} to {action}");
         parts.push(if number == 0 { part } else { paint(style, part) });
     }
     parts.push(format!("{} unchanged", plan.unchanged));
-    if !plan.held.is_empty() {
-        parts.push(paint(CHANGED, format!("{} held", plan.held.len())));
+    if !held.is_empty() {
+        parts.push(paint(CHANGED, format!("{} held", held.counts.values().sum::<usize>())));
     }
     if !plan.refused.is_empty() {
         parts.push(paint(CHANGED, format!("{} refused", plan.refused.len())));
@@ -62,23 +93,46 @@ pub(crate) fn summary(plan: &PlanReport) -> String {
     parts.join(", ")
 }
 
-/// The changes under the names of their services, all columns in line. Rows are made twice rather than kept, because
-/// there may be very many.
-fn grouped(changes: &[ChangeReport]) -> String {
-    let mut groups: BTreeMap<Option<&str>, Vec<&ChangeReport>> = BTreeMap::new();
-    for change in changes {
-        groups.entry(change.service.as_deref()).or_default().push(change);
+/// Changes that are shown together, all columns in line.
+#[derive(Debug, Default)]
+struct Lines {
+    widths: Widths,
+    /// By action.
+    counts: BTreeMap<&'static str, usize>,
+    /// One is held because nothing may be written.
+    is_frozen: bool,
+}
+
+impl Lines {
+    fn add(&mut self, change: &ChangeReport) {
+        self.widths.fit(&row(change));
+        *self.counts.entry(change.action).or_default() += 1;
+        self.is_frozen |= change.limit == Some("freeze");
     }
-    let widths = Widths::of(changes.iter().map(row));
-    let mut text = String::new();
-    for (service, changes) in &groups {
-        let title = service.unwrap_or("names of no service");
-        let _ = write!(text, "\n{}\n", paint(HEAD, title));
-        for change in changes {
-            text.push_str(&widths.line("  ", &row(change)));
+
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Writes them under the names of their services.
+    fn write(&self, text: &mut dyn fmt::Write, walk: &Walk<'_>, is_one: fn(&ChangeReport) -> bool) -> fmt::Result {
+        if self.is_empty() {
+            return Ok(());
         }
+        let (mut title, mut written) = (String::new(), Ok(()));
+        walk(&mut |change| {
+            if written.is_err() || !is_one(change) {
+                return;
+            }
+            let service = change.service.as_deref().unwrap_or("names of no service");
+            if title != service {
+                service.clone_into(&mut title);
+                written = write!(text, "\n{}\n", paint(HEAD, service));
+            }
+            written = written.and_then(|()| text.write_str(&self.widths.line("  ", &row(change))));
+        });
+        written
     }
-    text
 }
 
 fn row(change: &ChangeReport) -> [Cell; 6] {
@@ -115,7 +169,7 @@ fn data(set: &SetReport) -> String {
 }
 
 /// The budgets that are exceeded, with their numbers.
-fn budgets(plan: &PlanReport) -> String {
+fn budgets(plan: &PlanReport, is_frozen: bool) -> String {
     let guard = &plan.guard;
     let mut text = String::new();
     let mut line = |what: &str, key: &str, budget: &BudgetReport| {
@@ -126,7 +180,7 @@ fn budgets(plan: &PlanReport) -> String {
     line("sets deleted", "max-delete", &guard.deleted);
     line("sets changed", "max-update", &guard.updated);
     line("global names emptied", "max-emptied", &guard.emptied);
-    if plan.held.iter().any(|change| change.limit == Some("freeze")) {
+    if is_frozen {
         text.push_str("  freeze: [Guard] freeze = true stops all writes\n");
     }
     text

@@ -39,19 +39,22 @@ pub(crate) struct Widths(Vec<usize>);
 impl Widths {
     /// The widths that these rows need.
     pub(crate) fn of(rows: impl IntoIterator<Item = impl AsRef<[Cell]>>) -> Self {
-        let mut widths = Vec::new();
-        for row in rows {
-            for (column, cell) in row.as_ref().iter().enumerate() {
-                if column == widths.len() {
-                    widths.push(0);
-                }
-                let width = cell.width();
-                if width <= WIDEST {
-                    widths[column] = width.max(widths[column]);
-                }
+        let mut widths = Self::default();
+        rows.into_iter().for_each(|row| widths.fit(row.as_ref()));
+        widths
+    }
+
+    /// Makes room for one more row.
+    pub(crate) fn fit(&mut self, row: &[Cell]) {
+        for (column, cell) in row.iter().enumerate() {
+            if column == self.0.len() {
+                self.0.push(0);
+            }
+            let width = cell.width();
+            if width <= WIDEST {
+                self.0[column] = width.max(self.0[column]);
             }
         }
-        Self(widths)
     }
 
     /// One line: the row behind `indent`, without blanks at its end.

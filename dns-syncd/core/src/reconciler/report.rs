@@ -13,17 +13,22 @@ use crate::report::{ChangeReport, PlanReport, RecordReport, RefusalReport};
 impl Reconciler {
     /// The whole plan.
     pub fn report(&self, now: Timestamp) -> PlanReport {
-        let mut report = PlanReport {
-            zone: self.settings.zone.to_string(),
-            changes: Vec::new(),
-            held: Vec::new(),
-            refused: self.refused().into_iter().collect(),
-            unchanged: 0,
-            hash: self.hash.clone(),
-            guard: (&self.verdict).into(),
-            warnings: Vec::new(),
-        };
+        let (mut changes, mut held) = (Vec::new(), Vec::new());
+        let outline = self.report_each(now, |change| {
+            let list = if change.limit.is_some() { &mut held } else { &mut changes };
+            list.push(change);
+        });
+        let by_name = |a: &ChangeReport, b: &ChangeReport| (&a.name, &a.rr_type).cmp(&(&b.name, &b.rr_type));
+        changes.sort_by(by_name);
+        held.sort_by(by_name);
+        PlanReport { changes, held, ..outline }
+    }
+
+    /// The whole plan but for its changes, which are given one by one, service by service: where there are very many, all
+    /// at once take more memory than the plan. Those with a limit are held.
+    pub fn report_each(&self, now: Timestamp, mut each: impl FnMut(ChangeReport)) -> PlanReport {
         let mut touched = 0;
+        let mut warnings = Vec::new();
         for (key, plan) in &self.plans {
             let service = key.as_ref().map(ToString::to_string);
             let held: BTreeMap<_, _> =
@@ -34,19 +39,23 @@ impl Reconciler {
                 if let (Some(_), Some(additions)) = (limit, self.additions(planned)) {
                     let reason = format!("{}; what is added goes ahead, the rest is held", planned.reason);
                     let part = PlannedChange { change: additions, reason, ..planned.clone() };
-                    report.changes.push(ChangeReport::new(&part, service.clone(), None));
+                    each(ChangeReport::new(&part, service.clone(), None));
                 }
                 touched += usize::from(planned.change.before.is_some());
-                let list = if limit.is_some() { &mut report.held } else { &mut report.changes };
-                list.push(ChangeReport::new(planned, service.clone(), limit));
+                each(ChangeReport::new(planned, service.clone(), limit));
             }
-            report.warnings.extend(plan.warnings.iter().cloned());
+            warnings.extend(plan.warnings.iter().cloned());
         }
-        report.unchanged = self.zone.claimed_sets().saturating_sub(touched);
-        let by_name = |a: &ChangeReport, b: &ChangeReport| (&a.name, &a.rr_type).cmp(&(&b.name, &b.rr_type));
-        report.changes.sort_by(by_name);
-        report.held.sort_by(by_name);
-        report
+        PlanReport {
+            zone: self.settings.zone.to_string(),
+            changes: Vec::new(),
+            held: Vec::new(),
+            refused: self.refused().into_iter().collect(),
+            unchanged: self.zone.claimed_sets().saturating_sub(touched),
+            hash: self.hash.clone(),
+            guard: (&self.verdict).into(),
+            warnings,
+        }
     }
 
     /// What is wanted and not done, and what the sources and the topology could not use.
