@@ -51,7 +51,14 @@ impl CoreDns {
                 }
             }
             let limits = self.limits();
-            let total = plans.iter().fold(limits.overhead, |sum, plan| sum + plan.cost(limits.batch.operations));
+            let sum = |plans: &[NamePlan], cost: fn(&NamePlan, u64) -> Cost| {
+                plans.iter().fold(limits.overhead, |sum, plan| sum + cost(plan, limits.batch.operations))
+            };
+            // Where there is room for every compare each name is deleted by them: none is refused for keys beside it.
+            if sum(&plans, NamePlan::cost_undivided).over(&limits.batch).is_none() {
+                plans.iter_mut().for_each(NamePlan::undivide);
+            }
+            let total = sum(&plans, NamePlan::cost);
             if let Some(over) = total.over(&limits.batch) {
                 return Err(error(ErrorKind::LimitExceeded, format!("applying a batch that is too large: {over}")));
             }
@@ -292,16 +299,16 @@ fn judge(
     }
     match (conflicts.is_empty(), others.is_empty()) {
         (true, false) => Ok(Verdict::Occupied(others)),
-        // Only a compare that no witness stands for can have failed: leaves of the apex in v1's place.
-        (true, true) if plans.iter().any(|plan| plan.owner == layout.apex) => {
-            Ok(Verdict::Conflicts(BTreeSet::from([layout.apex.clone()])))
-        }
         (true, true) if !divided.is_empty() => {
             let known = |(_, is_crowded): &&(&Fqdn, bool)| *is_crowded;
             let crowded: BTreeSet<_> = divided.iter().filter(known).map(|(owner, _)| (*owner).clone()).collect();
             // None has more keys: one of them has another value, in a spelling that says the same.
             let all = || divided.iter().map(|(owner, _)| (*owner).clone()).collect();
             Ok(Verdict::Crowded(if crowded.is_empty() { all() } else { crowded }))
+        }
+        // Only a compare that no witness stands for can have failed: leaves of the apex in v1's place.
+        (true, true) if plans.iter().any(|plan| plan.owner == layout.apex) => {
+            Ok(Verdict::Conflicts(BTreeSet::from([layout.apex.clone()])))
         }
         (true, true) => Ok(Verdict::Holds),
         (false, _) => Ok(Verdict::Conflicts(conflicts)),

@@ -12,11 +12,12 @@
 //!
 //! A range of keys cannot be compared for deletions, hence the single ones
 //! (etcd server/etcdserver/txn, `applyCompare`). Where a range holds one key it can: a compare of values fails without
-//! a key, and for every key with another value. So the leaves of a name that goes divide its keys among them, and as
-//! many names are deleted in a transaction as are created in one. It is wrong about names with keys that the plan does
-//! not know of (another family, names below); these are remembered ([`super::crowd`]) and take the longer way. What
-//! stands exactly at the name is none of the sets that go: where it is not compared it is asked
-//! ([`NamePlan::operations`]), and its being newer leaves the name as known as it was.
+//! a key, and for every key with another value. So in a batch that has no room for more, the leaves of a name that goes
+//! divide its keys among them (the last row), and as many names are deleted in a transaction as are created in one. It
+//! is wrong about names with keys that the plan does not know of (another family, names below); these are remembered
+//! ([`super::crowd`]) and take the longer way. What stands exactly at the name is none of the sets that go: where it is
+//! not compared it is asked ([`NamePlan::operations`]), and its being newer leaves the name as known as it was. One gap
+//! is left: a copy of a value, put beside its key since the read, passes, and stays until the watch or an audit shows it.
 //!
 //! A record that an update adds is not compared: every other leaf that stood there when the set was read is known
 //! ([`Detail::beside`]), and none is newer. One gap is left, two addresses of different families with one hash (1 in
@@ -101,7 +102,7 @@ pub(super) fn name(
     };
     let mut plan = short.map_or_else(|| general(layout, owner, changes, occupied), Ok)?;
     if crowd.holds(owner) {
-        plan.guard.values.clear();
+        plan.undivide();
     }
     Ok(plan)
 }
@@ -354,6 +355,11 @@ impl NamePlan {
         !self.guard.values.is_empty()
     }
 
+    /// Compares every leaf by itself.
+    pub(super) fn undivide(&mut self) {
+        self.guard.values.clear();
+    }
+
     /// True where what stands exactly at the name is no condition, but wanted to be known.
     pub(super) fn asks_exact(&self) -> bool {
         self.guard.values.len() > 1
@@ -401,18 +407,27 @@ impl NamePlan {
     }
 
     pub(super) fn cost(&self, limit: u64) -> Cost {
-        let guard = &self.guard;
-        let compares = if self.is_divided() {
-            guard.old.len().max(2)
+        if self.is_divided() {
+            self.cost_of(self.guard.old.len().max(2), &self.guard.values, limit)
         } else {
-            2 + usize::from(guard.had_exact) + guard.old.len() + guard.new.len()
-        };
+            self.cost_undivided(limit)
+        }
+    }
+
+    /// The cost after [`undivide`](Self::undivide).
+    pub(super) fn cost_undivided(&self, limit: u64) -> Cost {
+        let guard = &self.guard;
+        let compares = 2 + usize::from(guard.had_exact) + guard.old.len() + guard.new.len();
+        self.cost_of(compares, &[], limit)
+    }
+
+    fn cost_of(&self, compares: usize, values: &[String], limit: u64) -> Cost {
         let operations = self.operations_count(limit);
         // Protobuf needs up to 16 octets around each text; the two witnesses and the range name the path again.
         let per_key = self.path.len() + 40;
         let puts: usize = self.puts.iter().map(|(key, value)| key.len() + value.len() + 24).sum();
         // A part of the name ends at a key too, and who asks deletes in two ways.
-        let parts: usize = guard.values.iter().map(|value| value.len() + per_key).sum();
+        let parts: usize = values.iter().map(|value| value.len() + per_key).sum();
         let octets = puts + parts + (compares + self.deletes.len() + 7) * per_key;
         Cost { operations: operations as u64, compares: compares as u64, octets: octets as u64, ..Cost::default() }
     }
