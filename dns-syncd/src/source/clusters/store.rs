@@ -82,7 +82,9 @@ impl Store {
         if kind == Watched::Slices {
             let listed: BTreeSet<SliceDigest> = items.iter().map(|item| self.digest(&item.key)).collect();
             let gone: Vec<SliceDigest> = self.slices.keys().filter(|slice| !listed.contains(*slice)).copied().collect();
-            gone.into_iter().for_each(|slice| self.put_slice(slice, None));
+            for slice in gone {
+                self.put_slice(slice, None);
+            }
         } else {
             for key in self.absent(kind, &items) {
                 self.apply(kind, Item { key, value: None });
