@@ -82,13 +82,12 @@ const PIECE: usize = 64 * 1024;
 
 impl fmt::Write for Pieces {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        match self.0.last_mut().filter(|piece| piece.len() + text.len() <= piece.capacity()) {
-            Some(piece) => piece.push_str(text),
-            None => {
-                let mut piece = String::with_capacity(PIECE.max(text.len()));
-                piece.push_str(text);
-                self.0.push(piece);
-            }
+        if let Some(piece) = self.0.last_mut().filter(|piece| piece.len() + text.len() <= piece.capacity()) {
+            piece.push_str(text);
+        } else {
+            let mut piece = String::with_capacity(PIECE.max(text.len()));
+            piece.push_str(text);
+            self.0.push(piece);
         }
         Ok(())
     }
