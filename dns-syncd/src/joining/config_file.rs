@@ -78,24 +78,6 @@ pub(crate) fn admin_token(path: &Path) -> Result<Vec<u8>> {
     Ok(octets)
 }
 
-/// Refuses settings that lead to something that the pods do not have.
-pub(crate) fn refuse_of_this_machine(config: &Config, namespace: &str) -> Result<()> {
-    if let Some(path) = &config.leader.kubeconfig {
-        return Err(JoiningError::usage(format!(
-            "`kubeconfig = {}` of [Leader]: the pods have no such file; hint: leave it out, the Lease is in the host \
-             cluster then",
-            path.display()
-        )));
-    }
-    match config.leader.namespace.as_deref().filter(|other| *other != namespace) {
-        None => Ok(()),
-        Some(other) => Err(JoiningError::usage(format!(
-            "`namespace = {other}` of [Leader]: the pods have their rights in the namespace `{namespace}`; hint: leave it \
-             out, or --federation-system-namespace={other}"
-        ))),
-    }
-}
-
 /// `dns-syncd.conf` of the pod, and a digest of what of it is read once.
 pub(crate) struct ConfigFile {
     pub(crate) text: String,
@@ -216,6 +198,13 @@ pub(crate) fn provider_files(
     Ok(files)
 }
 
+/// The text of the provider `embedded` as it is checked on this machine, where the folder of the pods, if there is one,
+/// is somebody else's.
+pub(crate) fn without_folder(mut text: String) -> String {
+    text.push_str("[Global]\ndata-dir =\n");
+    text
+}
+
 fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest),
@@ -332,6 +321,11 @@ mod tests {
         assert_eq!(read(None), pairs(&[place[0], place[1], ("zones", "example.com")]));
         std::fs::write(&file, "[Global]\nzones = example.com, b.example\nlisten = 127.0.0.1:53\n").unwrap();
         assert_eq!(read(Some(&file)), pairs(&[place[0], place[1], ("zones", "example.com, b.example")]));
+        // Here it is only checked, and nothing of the folder is read.
+        std::fs::write(&file, without_folder("[Global]\ndata-dir = /mine\n".to_owned())).unwrap();
+        let document = gcfg::parse(std::fs::read(&file).unwrap(), "checked").unwrap();
+        let last = document.blocks.last().and_then(|block| block.entries.last()).unwrap();
+        assert_eq!((&*last.key, &*last.value), ("data-dir", ""));
     }
 
     #[test]
@@ -343,22 +337,12 @@ mod tests {
         assert!(admin_token(&file).unwrap_err().to_string().contains("is empty; hint: openssl"));
         std::fs::write(&file, "s3cret\n").unwrap();
         assert_eq!(admin_token(&file).unwrap(), b"s3cret\n");
-        let text = config_file(Some("[Admin]\ntoken-file = /mine\n"), &[], LeaderKind::None, true).text;
-        let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes())));
-        assert!(text.ends_with("token-file = \"/etc/dns-syncd/admin/token\"\n"), "{text} {config:?}");
-    }
-
-    #[test]
-    fn what_only_this_machine_has_is_refused() {
-        let refused = |text: &str| {
-            let text = format!("[Federation]\nname = fed\nzone-name = a\n[Provider]\nname = coredns\n{text}");
+        let own = "[Federation]\nname = fed\nzone-name = a\n[Admin]\ntoken-file = /mine\n";
+        for (has_token, expected) in [(true, "/etc/dns-syncd/admin/token"), (false, "/mine")] {
+            let text = config_file(Some(own), &[], LeaderKind::None, has_token).text;
             let config = Config::read(&Flags::default(), &|_| None, Some(("x", text.as_bytes()))).unwrap();
-            refuse_of_this_machine(&config, "ns").map_err(|error| error.to_string())
-        };
-        assert_eq!(refused(""), Ok(()));
-        assert!(refused("[Leader]\nkubeconfig = /x\n").unwrap_err().contains("the pods have no such file"));
-        assert!(refused("[Leader]\nnamespace = other\n").unwrap_err().contains("--federation-system-namespace=other"));
-        assert_eq!(refused("[Leader]\nnamespace = ns\n"), Ok(()));
+            assert_eq!(config.admin.token_file.as_deref(), Some(Path::new(expected)), "{text}");
+        }
     }
 
     #[test]

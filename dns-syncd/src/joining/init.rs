@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dnsprovider::Fqdn;
+use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::args::InitArgs;
-use super::config_file::{
-    admin_token, checksum, config_file, leader, overrides, provider_files, refuse_of_this_machine,
-};
+use super::config_file::{admin_token, checksum, config_file, leader, overrides, provider_files, without_folder};
 use super::contexts::{Contexts, Reached};
 use super::federation::{Federation, deployment};
 use super::manifests::{ADMIN, EMBEDDED, HostValues, NAME, PROVIDER_FILE, host, without_use};
 use super::objects::{called, is_ours, printed, text};
 use super::report::{JoiningError, Listener, Result};
 use super::rights::{Asked, Case, Command, Known, Side};
+use super::this_machine::refuse_of_this_machine;
 use super::{Outcome, label};
 use crate::config::{Config, Flags};
 
@@ -65,13 +65,18 @@ impl Init {
                  makes the daemon the DNS server",
             ));
         }
-        refuse_of_this_machine(&config, &args.host.federation_system_namespace)?;
         let own = match Config::file(&flags, env) {
             None => None,
-            Some(path) => Some(std::fs::read_to_string(&path).map_err(|error| {
-                JoiningError::usage(format!("{}: the config file cannot be read: {error}", path.display()))
-            })?),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|error| JoiningError::usage(format!("{name}: the config file cannot be read: {error}")))?;
+                Some((name, text))
+            }
         };
+        let named = own.as_ref().map(|(name, text)| (&**name, &**text));
+        refuse_of_this_machine(&config, named, &args.host.federation_system_namespace)?;
+        let own = own.map(|(_, text)| text);
         let home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         Ok(Self { args: args.clone(), contexts, given: flags.given(env), config, own, home })
     }
@@ -81,7 +86,8 @@ impl Init {
         &self.config
     }
 
-    /// The provider's file as it will be in the pods, where the daemon is the DNS server; else none.
+    /// The provider's file as it will be in the pods, where the daemon is the DNS server; else none. It can be opened here,
+    /// for the folder of the zones is left out.
     ///
     /// # Errors
     /// When the file cannot be read, or no zone is named.
@@ -97,7 +103,7 @@ impl Init {
         let path = self.config.provider.config.as_deref();
         let mut files = provider_files(path, self.home.as_deref(), Some(zone))?;
         let text = files.remove(PROVIDER_FILE).unwrap_or_default();
-        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+        Ok(Some(without_folder(String::from_utf8_lossy(&text).into_owned())))
     }
 
     /// The objects for a zone that was found, and the DNS servers that the provider's file names.
@@ -149,14 +155,28 @@ impl Init {
 
     /// Puts the daemon into the host cluster.
     ///
+    /// What has no use any more goes when the Deployment has replaced its pods: the old ones live on it. Until then it
+    /// stays, and that is said.
+    ///
     /// # Errors
     /// When the cluster cannot be reached or refuses something, a right is missing, or something of somebody else is in
     /// the way.
     pub async fn run(&self, zone: &Fqdn, servers: &[SocketAddr], listener: &dyn Listener) -> Result<Outcome> {
         let objects = self.objects(zone, servers)?;
         let (host, obsolete) = self.checked(&objects, listener).await?;
+        let mut are_replaced = false;
         for object in &objects {
-            host.apply(object, listener).await?;
+            let written = host.apply(object, listener).await?;
+            are_replaced |= text(object, "/kind") == "Deployment" && is_rolled_out(&written);
+        }
+        if !are_replaced && !obsolete.is_empty() {
+            let names = obsolete.iter().map(called).collect::<Vec<_>>().join(", ");
+            let (context, namespace) = (&host.context, &self.args.host.federation_system_namespace);
+            listener.remark(&format!(
+                "not deleted: {names}: still used by the old pods; hint: run init again when they are gone: `kubectl \
+                 --context {context} --namespace {namespace} rollout status deployment {NAME}`"
+            ));
+            return Ok(Outcome::Withheld);
         }
         for object in &obsolete {
             host.delete(object, listener).await?;
@@ -218,5 +238,48 @@ impl Init {
                 host.context
             ))),
         }
+    }
+}
+
+/// True when all pods of a Deployment are of its newest form and available, so none of an older one is left.
+fn is_rolled_out(deployment: &DynamicObject) -> bool {
+    let number = |at: &str| deployment.data.pointer(at).and_then(Value::as_i64).unwrap_or_default();
+    let wanted = number("/spec/replicas");
+    let is_seen = deployment.metadata.generation.is_some_and(|newest| number("/status/observedGeneration") >= newest);
+    let counts = ["/status/replicas", "/status/updatedReplicas", "/status/availableReplicas"];
+    // Kubernetes counts pods that are ending from 1.35 on.
+    is_seen && counts.iter().all(|at| number(at) == wanted) && number("/status/terminatingReplicas") == 0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_rolled_out_when_no_older_pod_is_left() {
+        let is_rolled_out = |status: Value| {
+            let object = json!({
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": NAME, "generation": 3 },
+                "spec": { "replicas": 2 }, "status": status,
+            });
+            super::is_rolled_out(&serde_json::from_value(object).unwrap())
+        };
+        let status = json!({ "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 });
+        assert!(is_rolled_out(status.clone()));
+        for (key, value) in [
+            ("observedGeneration", 2),
+            ("replicas", 3),
+            ("updatedReplicas", 1),
+            ("availableReplicas", 1),
+            ("terminatingReplicas", 1),
+        ] {
+            let mut other = status.clone();
+            other[key] = json!(value);
+            assert!(!is_rolled_out(other), "{key}");
+        }
+        assert!(!is_rolled_out(json!({})), "nobody has seen it yet");
     }
 }

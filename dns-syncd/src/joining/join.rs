@@ -62,7 +62,8 @@ pub async fn join(
         known.found("patch", "namespaces", namespace);
     }
     let federation = federation.found_servers(&host, namespace).await?;
-    let edit = Edit::adding(&reached, cluster, args.member.cluster_dns, &federation).await?;
+    let at_host = (&*host.context, namespace);
+    let edit = Edit::adding(&reached, cluster, args.member.cluster_dns, &federation, at_host).await?;
     edit.rights(&mut known);
     check(&mut asked.0, &mut asked.1, &known).await?;
     let is_asked = args.member.secret_name.is_some();

@@ -28,6 +28,7 @@ mod objects;
 mod place;
 mod report;
 mod rights;
+mod this_machine;
 mod unjoin;
 
 pub use self::args::{ClusterDns, Host, InitArgs, JoinArgs, Member, UnjoinArgs, without_use};

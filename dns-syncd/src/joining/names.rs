@@ -49,7 +49,7 @@ struct Change {
 }
 
 impl Edit {
-    /// What `join` does. Nothing is written yet.
+    /// What `join` does. Nothing is written yet. `host` is the context of the host cluster and the daemon's namespace.
     ///
     /// # Errors
     /// When the cluster does not answer, or does not have the DNS that was asked for.
@@ -58,6 +58,7 @@ impl Edit {
         cluster: &str,
         which: ClusterDns,
         federation: &Federation,
+        host: (&str, &str),
     ) -> Result<Self> {
         let mut edit = Self::default();
         if which == ClusterDns::None {
@@ -70,7 +71,7 @@ impl Edit {
                 member.context
             ));
         }
-        edit.remarks.extend(servers_are_unknown(federation));
+        edit.remarks.extend(servers_are_unknown(federation, host));
         // Without the right to see it nothing is said.
         if member.find(&super::objects::namespace(&federation.name)).await.is_ok_and(|found| found.is_some()) {
             edit.remarks.push(format!(
@@ -328,15 +329,16 @@ fn short_names(federation: &Federation, place: Place) -> ShortNames {
 }
 
 /// What to know where a zone that need not be public has no servers that could be asked.
-fn servers_are_unknown(federation: &Federation) -> Option<String> {
+fn servers_are_unknown(federation: &Federation, (context, namespace): (&str, &str)) -> Option<String> {
     let need_not_be_public = federation.provider.as_deref() == Some("coredns") || federation.is_embedded();
     if !need_not_be_public || !federation.servers.is_empty() {
         return None;
     }
     let zone = federation.zone.as_str().trim_end_matches('.');
     Some(format!(
-        "no DNS servers of the zone `{zone}` are known, so pods find it only where it is public; hint: in the host cluster \
-         `kubectl annotate deployment {NAME} {NAME_SERVERS}=IP:PORT`, several with commas between them, then run this again"
+        "no DNS servers of the zone `{zone}` are known, so pods find it only where it is public; hint: `kubectl --context \
+         {context} --namespace {namespace} annotate deployment {NAME} {NAME_SERVERS}=IP:PORT`, several with commas between \
+         them, then run this again"
     ))
 }
 
@@ -353,9 +355,12 @@ mod tests {
             servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
             ..Federation::empty()
         };
-        let said = servers_are_unknown(&federation("coredns", &[])).unwrap();
-        assert!(said.contains("zone `example.com`") && said.contains("dns-syncd nameserver=IP:PORT"), "{said}");
-        assert_eq!(servers_are_unknown(&federation("coredns", &["192.0.2.1:53"])), None);
-        assert_eq!(servers_are_unknown(&federation("aws-route53", &[])), None);
+        let host = ("eu", "federation-system");
+        let said = servers_are_unknown(&federation("coredns", &[]), host).unwrap();
+        let hint =
+            "`kubectl --context eu --namespace federation-system annotate deployment dns-syncd nameserver=IP:PORT`";
+        assert!(said.contains("zone `example.com`") && said.contains(hint), "{said}");
+        assert_eq!(servers_are_unknown(&federation("coredns", &["192.0.2.1:53"]), host), None);
+        assert_eq!(servers_are_unknown(&federation("aws-route53", &[]), host), None);
     }
 }

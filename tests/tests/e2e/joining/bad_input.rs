@@ -24,6 +24,11 @@ async fn what_is_wrong_is_said_and_nothing_is_written() {
     std::fs::write(&nobody, format!("[Global]\netcd-endpoints = http://127.0.0.1:1\nzones = {ZONE}\n")).unwrap();
     let wrong = stage.path("wrong.conf");
     std::fs::write(&wrong, "[Global]\netcd-endpoint = http://127.0.0.1:1\n").unwrap();
+    let watched = stage.path("watched.conf").display().to_string();
+    std::fs::write(&watched, "[Source]\nkind = clusters\nkubeconfig = /x\n\n[Cluster \"us\"]\nregion = west\n")
+        .unwrap();
+    let picked = stage.path("picked.conf").display().to_string();
+    std::fs::write(&picked, "[Cluster \"us\"]\ncontext = admin@us\n").unwrap();
     let given = stage.path("coredns.conf").display().to_string();
     let with = |file: &std::path::Path| init.replace(&given, &file.display().to_string());
     for (words, code, said) in [
@@ -54,6 +59,8 @@ async fn what_is_wrong_is_said_and_nothing_is_written() {
             1,
             &["needs: get, create, patch deployments.apps dns-syncd in namespace dns-system of context host-plain"],
         ),
+        (format!("{init} --config={watched}"), 2, &["watched.conf:3: `kubeconfig = /x` of [Source]", "dns-syncd join"]),
+        (format!("{init} --config={picked}"), 2, &["picked.conf:2: `context = admin@us` of [Cluster \"us\"]"]),
         (init.replace("=coredns", "=memory"), 2, &["`memory` is not set up by `init`"]),
         (
             "join us --host=host".to_owned(),

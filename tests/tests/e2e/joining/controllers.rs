@@ -5,6 +5,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
 
 use crate::real::Cluster;
 
@@ -50,4 +51,22 @@ async fn end_namespaces(cluster: &Cluster) {
         namespace.spec.get_or_insert_default().finalizers = None;
         namespaces.replace_subresource("finalize", &name, &PostParams::default(), &namespace).await.unwrap();
     }
+}
+
+/// Tells of the Deployment's pods: all of its newest form and available, but for `old` older ones.
+pub(super) async fn roll_out(cluster: &Cluster, namespace: &str, old: i64) {
+    let with = |status: &Value| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "dns-syncd", "namespace": namespace },
+            "status": status,
+        })
+    };
+    let found = cluster.of(&with(&json!({}))).get("dns-syncd").await.unwrap();
+    let replicas = found.data["spec"]["replicas"].as_i64().unwrap();
+    let status = with(&json!({
+        "observedGeneration": found.metadata.generation, "replicas": replicas + old, "updatedReplicas": replicas,
+        "readyReplicas": replicas + old, "availableReplicas": replicas,
+    }));
+    let parameters = PatchParams::apply("controllers").force();
+    cluster.of(&status).patch_status("dns-syncd", &parameters, &Patch::Apply(&status)).await.unwrap();
 }

@@ -6,6 +6,7 @@ use dns_conformance::servers::query;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use super::controllers::roll_out;
 use super::stage::Stage;
 use crate::deploy::chart::NAMESPACE;
 use crate::deploy::pod::Pod;
@@ -47,6 +48,17 @@ async fn what_has_no_use_any_more_is_deleted_where_it_is_ours() {
     let gone = format!("# deleted: RoleBinding {NAMESPACE}/dns-syncd\n# deleted: Role {NAMESPACE}/dns-syncd\n");
     assert!(shown.stdout.ends_with(&gone), "{}", shown.stdout);
     assert!(has_role(&stage).await, "it was shown alone");
+    // The old pods live on it until all of them are replaced.
+    roll_out(&stage.host, NAMESPACE, 0).await;
+    for old in [1, 0] {
+        let ended = stage.run(&in_etcd).await;
+        assert_eq!(ended.code, 4, "{ended:?}");
+        let said = format!("not deleted: RoleBinding {NAMESPACE}/dns-syncd, Role {NAMESPACE}/dns-syncd: still used by");
+        assert_has(&ended, &said);
+        assert_has(&ended, &format!("--context host --namespace {NAMESPACE} rollout status deployment dns-syncd`"));
+        assert!(has_role(&stage).await, "{old}");
+        roll_out(&stage.host, NAMESPACE, old).await;
+    }
     let ended = stage.does(&in_etcd).await;
     assert_has(&ended, &format!("deleted    host: Role {NAMESPACE}/dns-syncd\n"));
     assert!(!has_role(&stage).await);
@@ -165,6 +177,14 @@ async fn without_a_dns_host_the_daemon_is_the_dns_server() {
     let ended = stage.does(&init).await;
     assert_has(&ended, &format!("created    host: Service {NAMESPACE}/dns-syncd\n"));
     assert_has(&stage.does(&init).await, "nothing had to be changed");
+
+    // By mistake for another DNS host: the delegation points at the Service while pods may answer there.
+    let mistaken = stage.init();
+    let ended = stage.run(&mistaken).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert_has(&ended, &format!("not deleted: Service {NAMESPACE}/dns-syncd: still used by the old pods"));
+    assert_has(&stage.does(&init).await, &format!("unchanged  host: Service {NAMESPACE}/dns-syncd\n"));
+
     let federations = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": FEDERATION } });
     stage.us.write(&federations).await;
     let ended = stage.does(&format!("{JOIN_US} --timeout=0")).await;

@@ -7,7 +7,7 @@ use dns_conformance::servers::{CoreDns, KubeUser, query};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::stage::{COREFILE, Stage};
+use super::stage::{COREFILE, Stage, is_said};
 use crate::members::NAMESPACE;
 use crate::real::Cluster;
 use crate::short_names::pod::{assert_is_chain, resolve};
@@ -89,14 +89,14 @@ pub(super) async fn cluster_dns(stage: &Stage, cluster: &Cluster, world: &CoreDn
     .await
 }
 
-/// Waits until a name has these addresses and no others, and lets nothing else through meanwhile but `before`.
+/// Waits until a name is said to have these addresses and no others, and lets nothing else through meanwhile but `before`.
 pub(super) async fn until(dns: &CoreDns, name: &str, rr_type: &str, after: &[&str], before: &[&[&str]]) {
     let mut last = None;
     for _ in 0..LOOKS {
         let answer = query(dns.address(), name, rr_type).await;
         let mut found = answer.addresses();
         found.sort();
-        if found == after {
+        if found == after && is_said(&answer) {
             return;
         }
         let is_known = before.is_empty() || before.iter().any(|before| found == *before);

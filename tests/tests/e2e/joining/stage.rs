@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use dns_conformance::servers::{CoreDns, Etcd, EtcdVersion, KubeUser, query};
+use dns_conformance::servers::{Answer, CoreDns, Etcd, EtcdVersion, KubeUser, query};
+use hickory_proto::op::ResponseCode;
 use kube::ResourceExt as _;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -261,7 +262,8 @@ impl Stage {
         found.data["data"].clone()
     }
 
-    /// Waits until the federation's name of the service has these addresses and no others.
+    /// Waits until the federation's name of the service has these addresses and no others; for none, until the servers say
+    /// that there are none.
     pub(super) async fn answers(&mut self, addresses: &[&str]) {
         let name = format!("web.shop.{FEDERATION}.svc.{ZONE}.");
         let mut seen = Vec::new();
@@ -269,16 +271,22 @@ impl Stage {
             let answer = query(self.coredns.address(), &name, "A").await;
             let mut found = answer.addresses();
             found.sort();
-            if found == addresses {
+            if found == addresses && is_said(&answer) {
                 return;
             }
-            if seen.last() != Some(&found) {
-                seen.push(found);
+            let answered = (found, answer.rcode);
+            if seen.last() != Some(&answered) {
+                seen.push(answered);
             }
             tokio::time::sleep(PAUSE).await;
         }
         panic!("never answered {addresses:?} but {seen:?}{}", self.logs());
     }
+}
+
+/// False for an answer that says nothing of the name, such as SERVFAIL, and so has no addresses.
+pub(super) fn is_said(answer: &Answer) -> bool {
+    matches!(answer.rcode, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
 /// What API servers make by themselves, some of it after a while.
