@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::contexts::{Reached, refused};
 use super::federation::Federation;
@@ -20,7 +20,7 @@ use crate::clusters::{ClusterReport, ClusterStatus};
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The daemon in its cluster.
 pub(crate) struct Daemon<'a> {
@@ -29,6 +29,13 @@ pub(crate) struct Daemon<'a> {
     federation: &'a Federation,
     /// What its admin address wants to see before a change.
     token: Option<String>,
+}
+
+/// Pods that are not being deleted and have not ended.
+pub(crate) struct Pods<'a> {
+    pub(crate) running: Vec<Replica<'a>>,
+    /// Those that nobody can ask yet and that may have mounted something already.
+    pub(crate) starting: Vec<String>,
 }
 
 /// A running pod of the daemon.
@@ -56,16 +63,45 @@ impl<'a> Daemon<'a> {
 
     /// The daemon's running pods.
     pub(crate) async fn replicas(&self) -> Result<Vec<Replica<'_>>> {
+        Ok(self.pods().await?.running)
+    }
+
+    /// The daemon's pods.
+    pub(crate) async fn pods(&self) -> Result<Pods<'_>> {
         let pods: Api<Pod> = Api::namespaced(self.host.client.clone(), self.namespace);
         let parameters = ListParams::default().labels(&self.federation.pods);
         let doing = format!("listing the daemon's pods in the namespace {}", self.namespace);
         let pods = self.host.answer(doing, pods.list(&parameters)).await?;
-        let runs = |pod: &Pod| {
-            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-            pod.metadata.deletion_timestamp.is_none() && phase == Some("Running")
-        };
-        let replica = |pod: Pod| Replica { daemon: self, name: pod.name_any() };
-        Ok(pods.items.into_iter().filter(runs).map(replica).collect())
+        let mut all = Pods { running: Vec::new(), starting: Vec::new() };
+        for pod in pods.items {
+            match life(&pod) {
+                Life::Runs => all.running.push(Replica { daemon: self, name: pod.name_any() }),
+                Life::Starts => all.starting.push(pod.name_any()),
+                Life::Other => {}
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What a pod can still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Runs,
+    /// Its kubelet has it.
+    Starts,
+    /// It ends, has ended, or is on no node yet and will mount what there is then.
+    Other,
+}
+
+fn life(pod: &Pod) -> Life {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let has_node = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    let ends = pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"));
+    match phase {
+        Some("Running") if !ends => Life::Runs,
+        _ if !ends && has_node => Life::Starts,
+        _ => Life::Other,
     }
 }
 
@@ -80,6 +116,13 @@ impl Replica<'_> {
             return Err(answered(status, &body));
         }
         serde_json::from_slice(&body).map_err(|error| format!("its answer cannot be read: {error}"))
+    }
+
+    /// Why what it has been told does not reach DNS: only of the pod that writes.
+    pub(crate) async fn obstacle(&self) -> Option<Obstacle> {
+        let (status, body) = self.ask(Method::GET, "/status", Bytes::new()).await.ok()?;
+        let told = serde_json::from_slice(&body).ok().filter(|_| status == StatusCode::OK)?;
+        Obstacle::of(&told)
     }
 
     /// Takes a cluster out at once; false when it is no member there, and no kubeconfig of it lies there.
@@ -131,8 +174,31 @@ impl Replica<'_> {
     }
 }
 
+/// Why nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// `freeze` of [Guard] holds changes.
+    Frozen,
+    /// Calls to the DNS host fail; the last error, where one is told.
+    Failing(String),
+}
+
+impl Obstacle {
+    fn of(status: &Value) -> Option<Self> {
+        let leader = &status["leader"];
+        if !leader.is_null() && leader["role"] != "leader" {
+            return None;
+        }
+        if status["held"].as_array().into_iter().flatten().any(|held| held["limit"] == "freeze") {
+            return Some(Self::Frozen);
+        }
+        let error = status["failures"][0]["error"].as_str().unwrap_or("see its log").to_owned();
+        (status["failures_in_a_row"].as_u64() > Some(0)).then_some(Self::Failing(error))
+    }
+}
+
 fn answered(status: StatusCode, body: &[u8]) -> String {
-    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let said: Option<Value> = serde_json::from_slice(body).ok();
     let said = said.as_ref().and_then(|said| said["error"].as_str());
     let hint = match status {
         StatusCode::UNAUTHORIZED => {
@@ -192,4 +258,91 @@ async fn lacking(host: &Reached, namespace: &str, federation: &Federation, clust
         return Ok(Some(format!("pod {pod}: {what}")));
     }
     Ok(None)
+}
+
+/// Waits until no pod has the kubeconfig any more, and takes the cluster out again where a pod that started meanwhile has
+/// taken it in; false when the time is over before.
+pub(crate) async fn wait_until_gone(
+    daemon: &Daemon<'_>,
+    cluster: &str,
+    limit: Duration,
+    listener: &dyn Listener,
+) -> Result<bool> {
+    if limit.is_zero() {
+        return Ok(true);
+    }
+    let until = tokio::time::Instant::now() + limit;
+    let mut said = String::new();
+    loop {
+        let Some(why) = who_has(daemon, cluster).await? else { return Ok(true) };
+        if why != said {
+            listener.remark(&format!("waiting: {why}; a kubelet renews it once a minute"));
+            said.clone_from(&why);
+        }
+        if tokio::time::Instant::now() + PAUSE > until {
+            listener.remark(&format!(
+                "after {} s {why}: a pod that starts with it takes the cluster in; hint: run this again",
+                limit.as_secs()
+            ));
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A pod that has the kubeconfig, or may have it; `None` where they all have said that they have not.
+async fn who_has(daemon: &Daemon<'_>, cluster: &str) -> Result<Option<String>> {
+    let Pods { running, starting } = daemon.pods().await?;
+    let mut who = starting.first().map(|pod| format!("pod {pod} is starting, and may have the kubeconfig"));
+    if running.is_empty() {
+        who.get_or_insert_with(|| "no pod of the daemon runs, and one that starts may have the kubeconfig".to_owned());
+    }
+    for replica in running {
+        // One that cannot be asked may be about to start with it.
+        if replica.unjoin(cluster).await.unwrap_or(true) {
+            who.get_or_insert_with(|| format!("pod {} still has the kubeconfig", replica.name));
+        }
+    }
+    Ok(who)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_its_kubelet_has_may_have_mounted_something() {
+        let pod = |node: Option<&str>, phase: &str, deleted: Option<&str>| {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a", "deletionTimestamp": deleted },
+                "spec": { "containers": [], "nodeName": node }, "status": { "phase": phase },
+            });
+            life(&serde_json::from_value(object).unwrap())
+        };
+        assert_eq!(pod(Some("n"), "Running", None), Life::Runs);
+        assert_eq!(pod(Some("n"), "Pending", None), Life::Starts);
+        assert_eq!(pod(Some("n"), "Unknown", None), Life::Starts);
+        assert_eq!(pod(None, "Pending", None), Life::Other);
+        assert_eq!([pod(Some("n"), "Succeeded", None), pod(Some("n"), "Failed", None)], [Life::Other; 2]);
+        for phase in ["Running", "Pending"] {
+            assert_eq!(pod(Some("n"), phase, Some("2026-01-01T00:00:00Z")), Life::Other, "{phase}");
+        }
+    }
+
+    #[test]
+    fn only_the_pod_that_writes_says_what_keeps_it_from_it() {
+        let frozen = json!([{ "limit": "max-delete" }, { "limit": "freeze" }]);
+        let failures = json!([{ "service": "a/b", "error": "it is away" }]);
+        for (status, obstacle) in [
+            (json!({ "leader": null, "held": frozen, "failures_in_a_row": 0 }), Some(Obstacle::Frozen)),
+            (json!({ "leader": { "role": "leader" }, "held": frozen }), Some(Obstacle::Frozen)),
+            (json!({ "leader": { "role": "standby" }, "held": frozen, "failures_in_a_row": 1 }), None),
+            (json!({ "held": [{ "limit": "max-delete" }], "failures": failures, "failures_in_a_row": 0 }), None),
+            (json!({ "failures": failures, "failures_in_a_row": 2 }), Some(Obstacle::Failing("it is away".to_owned()))),
+            (json!({ "failures": [], "failures_in_a_row": 2 }), Some(Obstacle::Failing("see its log".to_owned()))),
+        ] {
+            assert_eq!(Obstacle::of(&status), obstacle, "{status}");
+        }
+    }
 }

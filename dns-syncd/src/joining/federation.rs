@@ -206,13 +206,18 @@ impl Federation {
         Ok(self)
     }
 
-    /// What the rights of `join` and `unjoin` depend on.
-    pub(crate) fn known(&self, known: Known, secrets: &[String]) -> Known {
+    /// What the rights of `join` and `unjoin` depend on. Which of several Secrets is written, nobody knows before they are
+    /// read.
+    pub(crate) fn known(&self, mut known: Known, secrets: &[String]) -> Known {
+        if let [only] = secrets {
+            known = known.word("SECRET", [only.clone()]);
+        }
+        let has_places = known.is(Case::Dns) && (self.levels.region || self.levels.zone);
         known
             .word("FED", [self.name.clone()])
             .word("SECRETS", secrets.iter().cloned())
-            .word("SECRET", secrets.first().cloned())
             .word("TOKEN", self.token.iter().map(|(secret, _)| secret.clone()))
+            .case(Case::Places, has_places)
             .case(Case::Embedded, self.is_embedded())
             .case(Case::Exported, self.exports)
             .case(Case::Events, self.events)

@@ -57,6 +57,7 @@ pub async fn join(
     let secrets = federation.secrets(args.member.secret_name.as_deref())?;
     let reached = reached.identified().await?;
     known = federation.known(known, &secrets);
+    check(&mut asked.0, &mut asked.1, &known).await?;
     if reached.find(&super::objects::namespace(namespace)).await?.is_none() {
         known.found("create", "namespaces", namespace);
         known.found("patch", "namespaces", namespace);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::UnjoinArgs;
 use super::contexts::{Contexts, Reached};
-use super::daemon::{Daemon, PAUSE};
+use super::daemon::{Daemon, Obstacle, Pods, wait_until_gone};
 use super::federation::Federation;
 use super::joined::AllJoined;
 use super::manifests::{MemberValues, member};
@@ -47,10 +47,7 @@ pub async fn unjoin(
     let is_asked = args.member.secret_name.is_some();
     let mounted = async || AllJoined::of(&host, namespace, &secrets, cluster, is_asked).await;
     let joined = mounted().await?;
-    let mut reached = match far.clone().filter(|_| asked_far.is_some()) {
-        Some(far) => its_own(args, far.identified().await?, &joined, listener)?,
-        None => None,
-    };
+    refuse_other_secret(&joined, cluster)?;
     let objects = member(&MemberValues {
         namespace: namespace.to_owned(),
         federation: federation.name.clone(),
@@ -58,17 +55,18 @@ pub async fn unjoin(
         exports: false,
         events: false,
     })?;
-    if let Some(reached) = &reached {
-        refuse_another(reached, &objects, cluster).await?;
-        Edit::removing(reached, args.member.cluster_dns, &federation).await?.rights(&mut known);
-        let is_there = reached.find(&objects[0]).await?.is_some();
-        if is_there
-            && reached.uid != host.uid
-            && why_it_stays(reached, &objects[0], &federation.name, &objects).await?.is_none()
-        {
-            known.found("delete", "namespaces", namespace);
-        }
+    let place = Leaving { args, host: &host, federation: &federation, objects: &objects };
+    let mut reached = None;
+    if let Some(far) = far.clone().filter(|_| asked_far.is_some()) {
+        reached = match place.look(far, &joined, &mut known, listener).await {
+            Err(error) if args.force && !matches!(error, JoiningError::Usage(_)) => {
+                listener.remark(&stays(&error));
+                None
+            }
+            looked => looked.map_err(forcible)?,
+        };
     }
+    asked_far = asked_far.filter(|_| reached.is_some());
     known = known.word("SECRET", [joined.secret()]);
     check(&mut asked, &mut asked_far, &known, args.force, listener).await?;
     asked.remark(listener);
@@ -92,16 +90,62 @@ pub async fn unjoin(
     let daemon = Daemon::of(&host, namespace, &federation).await?;
     let (mut outcome, told) = tell_daemon(&daemon, cluster, listener).await?;
     if let Some(reached) = reached {
-        let edit = Edit::removing(&reached, args.member.cluster_dns, &federation).await?;
-        if edit.write(&reached, listener).await? == Outcome::Withheld {
-            outcome = Outcome::Withheld;
+        match place.leave(&reached, listener).await {
+            Ok(Outcome::Done) => {}
+            Ok(Outcome::Withheld) => outcome = Outcome::Withheld,
+            Err(error) if args.force => listener.remark(&stays(&error)),
+            Err(error) => return Err(error),
         }
-        clear(&reached, reached.uid == host.uid, &federation.name, &objects, listener).await?;
     }
     if told && !wait_until_gone(&daemon, cluster, Duration::from_secs(args.timeout), listener).await? {
         outcome = Outcome::Withheld;
     }
+    if told && say_obstacle(&daemon, listener).await? {
+        outcome = Outcome::Withheld;
+    }
     Ok(outcome)
+}
+
+/// What there is to be done in the member.
+struct Leaving<'a> {
+    args: &'a UnjoinArgs,
+    host: &'a Reached,
+    federation: &'a Federation,
+    objects: &'a [Value],
+}
+
+impl Leaving<'_> {
+    /// The member, and what it takes to take everything away in it; `None` where another cluster has its place and that is
+    /// no obstacle. Nothing is written yet.
+    async fn look(
+        &self,
+        far: Reached,
+        joined: &AllJoined,
+        known: &mut Known,
+        listener: &dyn Listener,
+    ) -> Result<Option<Reached>> {
+        let Self { args, federation, objects, .. } = self;
+        let Some(member) = its_own(args, far.identified().await?, joined, listener)? else { return Ok(None) };
+        refuse_another(&member, objects, &args.member.cluster).await?;
+        Edit::removing(&member, args.member.cluster_dns, federation).await?.rights(known);
+        let is_there = member.find(&objects[0]).await?.is_some();
+        if is_there
+            && member.uid != self.host.uid
+            && why_it_stays(&member, &objects[0], &federation.name, objects).await?.is_none()
+        {
+            known.found("delete", "namespaces", &args.host.federation_system_namespace);
+        }
+        Ok(Some(member))
+    }
+
+    /// Takes it away.
+    async fn leave(&self, member: &Reached, listener: &dyn Listener) -> Result<Outcome> {
+        let Self { args, host, federation, objects } = self;
+        let edit = Edit::removing(member, args.member.cluster_dns, federation).await?;
+        let outcome = edit.write(member, listener).await?;
+        clear(member, member.uid == host.uid, &federation.name, objects, listener).await?;
+        Ok(outcome)
+    }
 }
 
 /// The way to the member; `None` where there is none and that is no obstacle.
@@ -122,10 +166,22 @@ fn stays(why: &dyn std::fmt::Display) -> String {
 
 fn forcible(error: JoiningError) -> JoiningError {
     match error {
-        JoiningError::Unreached(why) => {
-            JoiningError::failed(format!("{why}; hint: --force leaves what is in it where it is"))
+        JoiningError::Unreached(why) | JoiningError::Failed(why) => {
+            let gap = if why.contains("; hint: ") { ", or" } else { "; hint:" };
+            JoiningError::failed(format!("{why}{gap} --force, which leaves what is in it where it is"))
         }
-        error => error,
+        error @ JoiningError::Usage(_) => error,
+    }
+}
+
+/// A member is taken out where it is.
+fn refuse_other_secret(joined: &AllJoined, cluster: &str) -> Result<()> {
+    match joined.other_secret(cluster) {
+        Some(other) if !joined.own.members.contains_key(cluster) => Err(JoiningError::usage(format!(
+            "`{cluster}` has joined in the Secret `{other}`, not in `{}`; hint: --secret-name={other}",
+            joined.secret()
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -183,10 +239,10 @@ fn its_own(
     Err(JoiningError::usage(format!("{why}; hint: --cluster-context, or --force when the one that joined is gone")))
 }
 
-/// Every pod takes the cluster out at once. True beside it where one had it.
+/// Every pod takes the cluster out at once. True beside it where one had it, or starts and may have it.
 async fn tell_daemon(daemon: &Daemon<'_>, cluster: &str, listener: &dyn Listener) -> Result<(Outcome, bool)> {
-    let replicas = daemon.replicas().await?;
-    let (mut outcome, mut had) = (Outcome::Done, false);
+    let Pods { running: replicas, starting } = daemon.pods().await?;
+    let (mut outcome, mut has) = (Outcome::Done, !starting.is_empty());
     if replicas.is_empty() {
         listener.remark(&format!("no pod of the daemon runs in the namespace {}", daemon.namespace));
         outcome = Outcome::Withheld;
@@ -194,8 +250,11 @@ async fn tell_daemon(daemon: &Daemon<'_>, cluster: &str, listener: &dyn Listener
     for replica in replicas {
         match replica.unjoin(cluster).await {
             Ok(true) => {
-                listener.remark(&format!("pod {}: the cluster is out", replica.name));
-                had = true;
+                listener.remark(&format!(
+                    "pod {}: the cluster is taken out; its addresses go with the next write",
+                    replica.name
+                ));
+                has = true;
             }
             Ok(false) => {}
             Err(why) => {
@@ -209,42 +268,29 @@ async fn tell_daemon(daemon: &Daemon<'_>, cluster: &str, listener: &dyn Listener
             "the addresses of the cluster stay in DNS for `leave-delay` (five minutes unless set) where no pod was told",
         );
     }
-    Ok((outcome, had))
+    Ok((outcome, has))
 }
 
-/// Waits until no pod has the kubeconfig any more, and takes the cluster out again where a pod that started meanwhile has
-/// taken it in; false when the time is over before.
-async fn wait_until_gone(daemon: &Daemon<'_>, cluster: &str, limit: Duration, listener: &dyn Listener) -> Result<bool> {
-    if limit.is_zero() {
-        return Ok(true);
-    }
-    let until = tokio::time::Instant::now() + limit;
-    let mut said = false;
-    loop {
-        let mut with = None;
-        for replica in daemon.replicas().await? {
-            // One that cannot be asked may be about to start with it.
-            if replica.unjoin(cluster).await.unwrap_or(true) {
-                with = Some(replica.name.clone());
+/// Says what keeps the addresses in DNS; true where it stays until a person ends it.
+async fn say_obstacle(daemon: &Daemon<'_>, listener: &dyn Listener) -> Result<bool> {
+    let mut is_frozen = false;
+    for replica in daemon.replicas().await? {
+        match replica.obstacle().await {
+            None => {}
+            Some(Obstacle::Frozen) => {
+                listener.remark(&format!(
+                    "pod {}: `freeze` of [Guard] holds what would be written: the addresses stay in DNS until it ends",
+                    replica.name
+                ));
+                is_frozen = true;
             }
+            Some(Obstacle::Failing(error)) => listener.remark(&format!(
+                "pod {}: calls to the DNS host fail, and until one succeeds the addresses stay in DNS: {error}",
+                replica.name
+            )),
         }
-        let Some(pod) = with else { return Ok(true) };
-        if !std::mem::replace(&mut said, true) {
-            listener.remark(&format!(
-                "waiting: pod {pod} still has the kubeconfig, as its kubelet renews it once a minute; the addresses are out \
-                 already"
-            ));
-        }
-        if tokio::time::Instant::now() + PAUSE > until {
-            listener.remark(&format!(
-                "pod {pod} still has the kubeconfig after {} s: if it starts anew before that is gone, it takes the cluster \
-                 in; hint: run this again",
-                limit.as_secs()
-            ));
-            return Ok(false);
-        }
-        tokio::time::sleep(PAUSE).await;
     }
+    Ok(is_frozen)
 }
 
 /// What lies there may be of the same cluster under another name.

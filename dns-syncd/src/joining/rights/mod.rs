@@ -47,6 +47,10 @@ impl Known {
         self
     }
 
+    pub(crate) fn is(&self, case: Case) -> bool {
+        self.cases.contains(&case)
+    }
+
     pub(crate) fn found(&mut self, verb: &'static str, resource: &'static str, name: &str) {
         self.found.insert((verb, resource, name.to_owned()));
     }
@@ -80,7 +84,7 @@ impl Row {
         let is_certain = match self.case {
             Case::Always | Case::Found(_) => true,
             Case::Without(_) => false,
-            case => known.cases.contains(&case),
+            case => known.is(case),
         };
         if !is_certain {
             return Vec::new();
@@ -126,11 +130,13 @@ pub(crate) struct Asked<'a> {
     answers: BTreeMap<Right, bool>,
     /// Why it does not say; then it shows when something is refused.
     silent: Option<String>,
+    /// What is missing and may not be needed, by the version of Kubernetes that asks for it first.
+    later: BTreeMap<&'static str, Missing>,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn new(cluster: &'a Reached, command: Command, side: Side) -> Self {
-        Self { cluster, command, side, answers: BTreeMap::new(), silent: None }
+        Self { cluster, command, side, answers: BTreeMap::new(), silent: None, later: BTreeMap::new() }
     }
 
     /// The missing ones of the rights that are known by now; with `guess` those as well that are not known to the last,
@@ -142,7 +148,7 @@ impl<'a> Asked<'a> {
         let rows = TABLE.iter().filter(|row| row.side == self.side && row.commands.contains(&self.command));
         let rows: Vec<_> = rows.map(|row| (row, row.rights(known, guess))).collect();
         self.ask(rows.iter().flat_map(|(_, rights)| rights.clone()).collect()).await?;
-        let mut missing = Missing::default();
+        let (mut missing, mut later) = (Missing::default(), BTreeMap::<_, Missing>::new());
         for (row, rights) in rows {
             let mut lacking: Vec<_> = rights.into_iter().filter(|right| !self.has(right)).collect();
             if let (false, Some((resource, name))) = (lacking.is_empty(), row.passed_on) {
@@ -155,8 +161,13 @@ impl<'a> Asked<'a> {
                 }
             }
             let context = &self.cluster.context;
-            missing.0.extend(lacking.into_iter().map(|right| (context.clone(), right, row.passed_on.map(|of| of.0))));
+            let lacking = lacking.into_iter().map(|right| (context.clone(), right, row.passed_on.map(|of| of.0)));
+            match row.since {
+                None => missing.0.extend(lacking),
+                Some(version) => later.entry(version).or_default().0.extend(lacking),
+            }
         }
+        self.later = later;
         Ok(missing)
     }
 
@@ -180,8 +191,11 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    /// Says where the cluster keeps to itself what its user may do.
+    /// Says where the cluster keeps to itself what its user may do, and what is missing that only some clusters ask for.
     pub(crate) fn remark(&self, listener: &dyn Listener) {
+        for (version, missing) in self.later.iter().filter(|(_, missing)| !missing.is_empty()) {
+            listener.remark(&format!("rights are missing that Kubernetes asks for from {version} on:\n{missing}"));
+        }
         if let Some(why) = &self.silent {
             let context = &self.cluster.context;
             listener

@@ -33,6 +33,8 @@ pub(crate) enum Case {
     Waits,
     /// The member's own DNS is told.
     Dns,
+    /// And asks for names of regions or zones.
+    Places,
     /// Where what was read says so; the text is for people.
     Found(&'static str),
     /// The command does without; the text says how.
@@ -61,6 +63,9 @@ pub(super) struct Row {
     pub(super) case: Case,
     /// The right is passed on by a role of this resource and name, so those do as well that allow to pass on any.
     pub(super) passed_on: Option<(&'static str, &'static str)>,
+    /// The first version of Kubernetes that asks for it. Which one answers is not looked at, so its lack is said and no
+    /// obstacle.
+    pub(super) since: Option<&'static str>,
 }
 
 const fn row(
@@ -72,12 +77,17 @@ const fn row(
     scope: Scope,
     case: Case,
 ) -> Row {
-    Row { commands, side, verbs, resources, names, scope, case, passed_on: None }
+    Row { commands, side, verbs, resources, names, scope, case, passed_on: None, since: None }
 }
 
 impl Row {
     const fn passed_on(mut self, resource: &'static str, name: &'static str) -> Self {
         self.passed_on = Some((resource, name));
+        self
+    }
+
+    const fn since(mut self, version: &'static str) -> Self {
+        self.since = Some(version);
         self
     }
 }
@@ -99,7 +109,7 @@ const ALL: &[Command] = &[Command::Init, Command::Join, Command::Unjoin];
 /// All rights. A server-side apply is a patch, and a creation where there is nothing yet.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = {
-    use Case::{Always, Dns, Embedded, Events, Exported, Found, Lease, Token, Waits, Without};
+    use Case::{Always, Dns, Embedded, Events, Exported, Found, Lease, Places, Token, Waits, Without};
     use Scope::{Cluster, KubeSystem, Own};
     use Side::{Host, Member};
     const NEW: Case = Found("it does not exist yet");
@@ -126,9 +136,11 @@ pub(super) const TABLE: &[Row] = {
         row(JOIN_AND_UNJOIN, Host, &["patch"], &["secrets"], &["SECRET"], Own, Always),
         row(JOIN, Host, &["get"], &["services"], &["dns-syncd"], Own, Embedded),
         row(JOIN, Host, &["list"], &["pods"], &[], Own, Waits),
-        row(JOIN, Host, &["get", "create"], &["pods/portforward"], &[], Own, Waits),
+        row(JOIN, Host, &["get"], &["pods/portforward"], &[], Own, Waits),
+        row(JOIN, Host, &["create"], &["pods/portforward"], &[], Own, Waits).since("1.35"),
         row(UNJOIN, Host, &["list"], &["pods"], &[], Own, Always),
-        row(UNJOIN, Host, &["get", "create"], &["pods/portforward"], &[], Own, Always),
+        row(UNJOIN, Host, &["get"], &["pods/portforward"], &[], Own, Always),
+        row(UNJOIN, Host, &["create"], &["pods/portforward"], &[], Own, Always).since("1.35"),
         row(UNJOIN, Host, &["get"], &["secrets"], &["TOKEN"], Own, Token),
 
         row(JOIN_AND_UNJOIN, Member, &["get"], &["namespaces"], &["kube-system", "NAMESPACE"], Cluster, Always),
@@ -140,7 +152,7 @@ pub(super) const TABLE: &[Row] = {
         row(JOIN, Member, &["list", "watch"], &["serviceexports.multicluster.x-k8s.io"], &[], Cluster, Exported).passed_on(CLUSTER_ROLES, MEMBER_ROLE),
         row(JOIN, Member, &["create"], &["events.events.k8s.io"], &[], Cluster, Events).passed_on(CLUSTER_ROLES, MEMBER_ROLE),
         row(JOIN, Member, &["get"], &["namespaces"], &["FED"], Cluster, Without("else it is not looked for")),
-        row(JOIN, Member, &["list"], &["nodes"], &[], Cluster, Dns),
+        row(JOIN, Member, &["list"], &["nodes"], &[], Cluster, Places),
         row(JOIN_AND_UNJOIN, Member, &["get"], &["configmaps"], DNS_MAPS, KubeSystem, Dns),
         row(JOIN_AND_UNJOIN, Member, &["patch"], &["configmaps"], DNS_MAPS, KubeSystem, CHANGED),
         row(JOIN, Member, &["create"], &["configmaps"], &["coredns-custom"], KubeSystem, Found("the Corefile imports `custom/*.server`")),

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::joining::federation::Federation;
 
 const PAGE: &str = include_str!("../../../docs/joining.md");
 
@@ -30,12 +31,17 @@ fn page() -> String {
             Case::Events => "`events = true`",
             Case::Waits => "not with `--timeout=0`",
             Case::Dns => "not with `--cluster-dns=none`",
+            Case::Places => "not with `--cluster-dns=none` or `levels = global`",
             Case::Found(text) | Case::Without(text) => text,
         }
         .to_owned();
         if let Some((resource, name)) = row.passed_on {
             let gap = if case.is_empty() { "" } else { "; " };
             case = format!("{case}{gap}or `escalate` and `bind` on `{resource}` `{name}`");
+        }
+        if let Some(version) = row.since {
+            let gap = if case.is_empty() { "" } else { "; " };
+            case = format!("{case}{gap}from Kubernetes {version} on");
         }
         let commands = code(&commands.collect::<Vec<_>>());
         let (verbs, resources) = (row.verbs.join(", "), code(row.resources));
@@ -103,6 +109,35 @@ fn each_secret_with_kubeconfigs_is_read_and_one_is_written() {
     let asked = asked(Command::Join, Side::Host, &known, false);
     assert!(asked.contains(&"needs: get secrets a in namespace ns of context c".to_owned()), "{asked:#?}");
     assert!(asked.contains(&"needs: get, patch secrets b in namespace ns of context c".to_owned()), "{asked:#?}");
+}
+
+#[test]
+fn which_secret_is_written_is_not_guessed() {
+    let federation = Federation::empty();
+    let of = |secrets: &[&str]| {
+        let secrets: Vec<_> = secrets.iter().map(|name| (*name).to_owned()).collect();
+        asked(Command::Join, Side::Host, &federation.known(Known::of("ns"), &secrets), false)
+    };
+    let one = of(&["a"]);
+    assert!(one.contains(&"needs: get, patch secrets a in namespace ns of context c".to_owned()), "{one:#?}");
+    let two = of(&["a", "b"]);
+    assert!(two.contains(&"needs: get secrets b in namespace ns of context c".to_owned()), "{two:#?}");
+    assert!(!two.iter().any(|line| line.contains("patch")), "{two:#?}");
+}
+
+#[test]
+fn nodes_are_listed_for_names_of_places_alone() {
+    let lists = |federation: &Federation, is_told: bool| {
+        let known = federation.known(Known::of("ns").case(Case::Dns, is_told), &[]);
+        let mut rows = TABLE.iter().filter(|row| row.resources == ["nodes"]);
+        rows.any(|row| !row.rights(&known, true).is_empty())
+    };
+    let mut federation = Federation::empty();
+    assert!(lists(&federation, true) && !lists(&federation, false));
+    federation.levels.zone = false;
+    assert!(lists(&federation, true));
+    federation.levels.region = false;
+    assert!(!lists(&federation, true));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt as _, StreamExt as _};
@@ -25,6 +26,7 @@ type Pods = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
 pub(super) struct Front {
     address: SocketAddr,
     pods: Pods,
+    has_lost_storage: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -38,17 +40,24 @@ impl Front {
         let address = listener.local_addr().unwrap();
         let pods = Pods::default();
         let known = pods.clone();
+        let has_lost_storage = Arc::new(AtomicBool::new(false));
+        let lost = has_lost_storage.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, client.clone(), known.clone()));
+                tokio::spawn(serve(stream, client.clone(), known.clone(), lost.load(Ordering::Relaxed)));
             }
         });
-        Self { address, pods, task }
+        Self { address, pods, has_lost_storage, task }
     }
 
     /// `http://127.0.0.1:PORT`.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// From now on only what needs no storage is answered.
+    pub(super) fn lose_storage(&self) {
+        self.has_lost_storage.store(true, Ordering::Relaxed);
     }
 
     /// A pod that runs, or runs no more.
@@ -67,9 +76,17 @@ impl Drop for Front {
     }
 }
 
-async fn serve(mut stream: TcpStream, client: Client, pods: Pods) {
+async fn serve(mut stream: TcpStream, client: Client, pods: Pods, has_lost_storage: bool) {
     let Some(head) = peeked(&stream).await else { return };
     let target = head.lines().next().unwrap().split(' ').nth(1).unwrap();
+    if has_lost_storage && !target.contains("/selfsubjectaccessreviews") {
+        read_head(&mut stream).await;
+        let why = serde_json::json!({
+            "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 500,
+            "message": "etcdserver: request timed out",
+        });
+        return answer(stream, "500 Internal Server Error", why.to_string().as_bytes()).await;
+    }
     match target.split_once("/portforward?") {
         None => pass(stream, client).await,
         Some((path, query)) => {

@@ -86,8 +86,46 @@ async fn the_daemon_is_told_with_the_token_that_its_admin_address_wants() {
     stage.does(JOIN_US).await;
     stage.answers(&[IN_US]).await;
     let ended = stage.does(UNJOIN_US).await;
-    assert_has(&ended, "the cluster is out");
+    assert_has(&ended, "the cluster is taken out");
     stage.answers(&[]).await;
+    for pod in &mut stage.pods {
+        pod.stop().await;
+    }
+}
+
+/// A pod of the daemon comes to a node, and does not run yet.
+async fn starts(stage: &Stage) {
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": NAMESPACE } });
+    let found = stage.host.of(&pod).get("dns-syncd-0").await.unwrap();
+    let mut spec = found.data["spec"].clone();
+    spec["nodeName"] = json!("node");
+    let metadata = json!({ "name": "starting", "namespace": NAMESPACE, "labels": found.metadata.labels });
+    stage.host.write(&json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec })).await;
+}
+
+/// While nothing may be written, nothing is said to be gone.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn addresses_that_a_freeze_holds_are_said_to_stay() {
+    let mut stage = Stage::new().await;
+    let conf = stage.path("own.conf");
+    let init = stage.init();
+    stage.does(&init).await;
+    stage.start_pods().await;
+    stage.does(JOIN_US).await;
+    stage.answers(&[IN_US]).await;
+    for pod in &mut stage.pods {
+        pod.stop().await;
+    }
+    stage.pods.clear();
+    std::fs::write(&conf, "[Guard]\nfreeze = true\n").unwrap();
+    stage.does(&format!("{init} --config={}", conf.display())).await;
+    stage.start_pods().await;
+    stage.does(JOIN_US).await;
+    let ended = stage.run(UNJOIN_US).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert_has(&ended, "`freeze` of [Guard] holds what would be written: the addresses stay in DNS until it ends");
+    stage.answers(&[IN_US]).await;
     for pod in &mut stage.pods {
         pod.stop().await;
     }
@@ -109,7 +147,8 @@ async fn a_pod_that_starts_before_the_kubeconfig_has_gone_is_told_again() {
     // Nobody renews what is mounted.
     let ended = stage.alone(&format!("{UNJOIN_US} --timeout=2")).await;
     assert_eq!(ended.code, 4, "{ended:?}");
-    assert_has(&ended, "still has the kubeconfig after 2 s");
+    assert_has(&ended, "after 2 s pod dns-syncd-");
+    assert_has(&ended, "still has the kubeconfig: a pod that starts with it takes the cluster in");
     stage.answers(&[IN_EU]).await;
     for pod in &mut stage.pods {
         pod.stop().await;
@@ -121,7 +160,14 @@ async fn a_pod_that_starts_before_the_kubeconfig_has_gone_is_told_again() {
     }
     let ended = stage.alone(&format!("{UNJOIN_US} --timeout=2")).await;
     assert_eq!(ended.code, 4, "{ended:?}");
-    assert_has(&ended, "the cluster is out");
+    assert_has(&ended, "the cluster is taken out");
+    stage.renew().await;
+    starts(&stage).await;
+    let ended = stage.alone(&format!("{UNJOIN_US} --timeout=2")).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert_has(&ended, "after 2 s pod starting is starting, and may have the kubeconfig");
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": NAMESPACE } });
+    stage.host.of(&pod).delete("starting", &DeleteParams::default().grace_period(0)).await.unwrap();
     // And when the kubelet has done its work, the command ends well.
     stage.does(UNJOIN_US).await;
     stage.answers(&[IN_EU]).await;
@@ -153,6 +199,10 @@ async fn a_cluster_that_joined_in_another_secret_is_known() {
         (
             "join us --host=host --secret-name=dns-syncd-clusters",
             "has joined as `us` already, in the Secret `more`; hint: --secret-name=more",
+        ),
+        (
+            "unjoin us --host=host --secret-name=dns-syncd-clusters",
+            "`us` has joined in the Secret `more`, not in `dns-syncd-clusters`; hint: --secret-name=more",
         ),
     ] {
         let ended = stage.alone(&format!("{words} {more}")).await;

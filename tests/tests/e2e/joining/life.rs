@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use super::front::Front;
 use super::stage::{COREFILE, Stage, assert_same, config_map};
 use crate::deploy::chart::NAMESPACE;
 use crate::members::Member;
@@ -126,6 +127,36 @@ async fn clusters_join_and_leave_and_a_second_run_changes_nothing() {
     // Though it was the last, and the folder that it left looks like one that is not mounted.
     stage.does("join eu --host-cluster-context=host").await;
     stage.answers(&[IN_EU]).await;
+    for pod in &mut stage.pods {
+        pod.stop().await;
+    }
+}
+
+/// The member's API server says what may be done, and knows nothing else any more.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs KUBE_APISERVER_BIN, ETCD_BIN and COREDNS_BIN: tests/run gets them"]
+async fn a_member_without_its_storage_leaves_by_force() {
+    let mut stage = Stage::new().await;
+    let init = stage.init();
+    stage.does(&init).await;
+    stage.start_pods().await;
+    stage.does("join us --host-cluster-context=host").await;
+    stage.answers(&[IN_US]).await;
+    let front = Front::of(&stage.us).await;
+    front.lose_storage();
+    stage.put_before_us(&front);
+
+    let before = stage.everything().await;
+    let ended = stage.alone("unjoin us --host-cluster-context=host --timeout=0").await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for said in ["etcdserver: request timed out", "hint: --force"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    assert_same(&stage.everything().await, &before, "before");
+    let ended = stage.does("unjoin us --host-cluster-context=host --force").await;
+    assert!(ended.stderr.contains("stays there: getting the namespace kube-system"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, format!("deleted    host: Secret {NAMESPACE}/dns-syncd-clusters key us\n"));
+    stage.answers(&[]).await;
     for pod in &mut stage.pods {
         pod.stop().await;
     }

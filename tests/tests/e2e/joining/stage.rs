@@ -88,6 +88,14 @@ impl Stage {
         self.folder.path().join(name)
     }
 
+    /// From now on the person reaches the member `us` through this door.
+    pub(super) fn put_before_us(&self, front: &Front) {
+        let text = self.kubeconfig().to_string();
+        let through = text.replace(&format!("\"{}\"", self.us.api.url()), &format!("\"{}\"", front.url()));
+        assert_ne!(through, text);
+        std::fs::write(self.path("kubeconfig"), through).unwrap();
+    }
+
     /// A person's kubeconfig: each cluster as its administrator, `NAME-plain` as somebody without rights, and one that
     /// leads nowhere.
     fn kubeconfig(&self) -> Value {
