@@ -127,7 +127,9 @@ async fn the_commands_of_the_page_lead_from_two_clusters_to_one_name_and_back() 
     assert_eq!(Stage::config_map(&stage.us, "coredns").await["Corefile"], COREFILE);
 
     // And back, as the table says: what is left is in the daemon's namespace.
-    assert!(PAGE.contains("`unjoin` of each member, then, when [no record is left]"));
+    let way_back = "`unjoin` of each member, then, when [no record is left](#when-a-cluster-leaves-or-is-gone), \
+                    `kubectl delete namespace federation-system`";
+    assert!(PAGE.contains(way_back));
     run(&mut stage, &["unjoin", "eu", "--host-cluster-context=eu"]).await;
     until(&dns, name, "A", &[], &[&[IN_EU]]).await;
     stage.until_unmarked("us").await;
